@@ -1,0 +1,47 @@
+"""A prepared log on disk, opened: what its rows hold and the readers of its splits."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mtrec.data.reader import Reader
+from mtrec.store import Bundle
+from mtrec.types import IdField
+
+__all__ = ["KIND", "Prepared"]
+
+KIND = "prepared"
+
+
+class Prepared:
+    """A prepared bundle whose files have been checked against its manifest.
+
+    Attributes:
+        fields: the id features, in the order of the batches.
+        num_numbers: N, width of the numbers.
+        rows: number of rows of each split.
+        facts: known rows, mean and deviation of each task's label by split.
+        types: the type of each column that was read.
+        digest: SHA-256 of the log.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        bundle = Bundle.open(path, KIND)
+        meta: dict[str, Any] = bundle.meta
+        self.path = bundle.path
+        self.fields = [IdField(*field) for field in meta["fields"]]
+        self.number_names: list[str] = meta["number_names"]
+        self.num_numbers = len(self.number_names)
+        self.rows: dict[str, int] = meta["rows"]
+        self.facts: dict[str, dict[str, dict[str, float]]] = meta["tasks"]
+        self.types: dict[str, str] = meta["types"]
+        self.digest: str = meta["digest"]
+
+    def reader(self, split: str, batch_size: int, seed: int = 0, rank: int = 0, world_size: int = 1) -> Reader:
+        return Reader(self.path / f"{split}.parquet", batch_size, seed, rank, world_size)
+
+    def sample(self) -> pa.Table:
+        """Held-out rows as they stood in the log."""
+        return pq.read_table(self.path / "sample.parquet", page_checksum_verification=True)

@@ -1,0 +1,201 @@
+"""From a prepared file to batches: row groups in a seeded order, rows permuted inside, an exact place to go on from, and a thread that reads ahead.
+
+The order of an epoch depends on the seed and the epoch only; a batch is named by the row of that order with which it starts.
+"""
+
+import queue
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from mtrec.errors import DataError
+from mtrec.types import Batch, Cursor
+
+__all__ = ["Block", "Reader"]
+
+Ragged = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+
+
+class Block(NamedTuple):
+    """Rows in memory. Attributes: numbers [rows, N]; ids, for each feature its values and offsets [rows + 1]; labels, mask [rows, T]; weight, row [rows]."""
+
+    numbers: npt.NDArray[np.float32]
+    ids: list[Ragged]
+    labels: npt.NDArray[np.float32]
+    mask: npt.NDArray[np.bool_]
+    weight: npt.NDArray[np.float32]
+    row: npt.NDArray[np.int64]
+
+    def take(self, index: npt.NDArray[np.int64]) -> "Block":
+        return Block(
+            self.numbers[index], [_take(one, index) for one in self.ids], self.labels[index], self.mask[index], self.weight[index], self.row[index]
+        )
+
+    def between(self, start: int, stop: int) -> "Block":
+        ids = [(values[offsets[start] : offsets[stop]], offsets[start : stop + 1] - offsets[start]) for values, offsets in self.ids]
+        return Block(self.numbers[start:stop], ids, self.labels[start:stop], self.mask[start:stop], self.weight[start:stop], self.row[start:stop])
+
+
+def _take(ragged: Ragged, index: npt.NDArray[np.int64]) -> Ragged:
+    values, offsets = ragged
+    lengths = np.diff(offsets)[index]
+    ends = np.cumsum(lengths)
+    places = np.arange(int(ends[-1]) if len(ends) else 0) + np.repeat(offsets[index] - (ends - lengths), lengths)
+    return values[places], np.concatenate([[0], ends])
+
+
+def _join(blocks: list[Block]) -> Block:
+    if len(blocks) == 1:
+        return blocks[0]
+    ids: list[Ragged] = []
+    for parts in zip(*(block.ids for block in blocks), strict=True):
+        lengths = np.concatenate([np.diff(offsets) for _, offsets in parts])
+        ids.append((np.concatenate([values for values, _ in parts]), np.concatenate([[0], np.cumsum(lengths)])))
+    plain = [np.concatenate([block[i] for block in blocks]) for i in (0, 2, 3, 4, 5)]  # type: ignore[arg-type]
+    return Block(plain[0], ids, *plain[1:])
+
+
+class Reader:
+    """Batches of a prepared file.
+
+    Args:
+        path: `<split>.parquet` of a prepared bundle.
+        batch_size: rows of a global batch.
+        seed: of the order of rows.
+        rank, world_size: this process takes its share of each global batch; together the ranks take each row once.
+
+    Raises:
+        DataError: naming the file and row group whose page checksum does not fit.
+    """
+
+    def __init__(self, path: Path, batch_size: int, seed: int = 0, rank: int = 0, world_size: int = 1) -> None:
+        self.path, self.batch_size, self.seed = path, batch_size, seed
+        self.rank, self.world_size = rank, world_size
+        if path.is_file():
+            meta = pq.read_metadata(path)
+            self._sizes = np.array([meta.row_group(i).num_rows for i in range(meta.num_row_groups)], dtype=np.int64)
+            names = pq.read_schema(path).names
+        else:  # A split without rows has no file.
+            self._sizes, names = np.zeros(0, dtype=np.int64), []
+        self.num_rows = int(self._sizes.sum())
+        self._columns = {kind: sorted((n for n in names if n.startswith(kind)), key=lambda n: int(n[2:])) for kind in ("n.", "i.", "y.")}
+
+    def __len__(self) -> int:
+        """The number of batches of an epoch."""
+        return -(-self.num_rows // self.batch_size)
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch in its seeded order, from the row `start` of that order on."""
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self._sizes))
+        return self._batches(order, epoch, start, shuffle=True)
+
+    def in_order(self) -> Iterator[Batch]:
+        """All rows once, as they lie in the file."""
+        return self._batches(np.arange(len(self._sizes)), 0, 0, shuffle=False)
+
+    def _batches(self, order: npt.NDArray[np.int64], epoch: int, start: int, shuffle: bool) -> Iterator[Batch]:
+        ready: queue.Queue[Batch | BaseException | None] = queue.Queue(maxsize=4)
+        stop = threading.Event()
+
+        def put(item: Batch | BaseException | None) -> bool:
+            while not stop.is_set():
+                try:
+                    ready.put(item, timeout=0.1)
+                    return True
+                except queue.Full:
+                    continue
+            return False
+
+        def read_ahead() -> None:
+            try:
+                for batch in self._assemble(order, epoch, start, shuffle):
+                    if not put(batch):
+                        return
+                put(None)
+            except BaseException as error:  # Handed to the consumer, who raises it.
+                put(error)
+
+        thread = threading.Thread(target=read_ahead, name="mtrec-reader", daemon=True)
+        thread.start()
+        try:
+            while (item := ready.get()) is not None:
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+        finally:
+            stop.set()
+            thread.join()
+
+    def _assemble(self, order: npt.NDArray[np.int64], epoch: int, start: int, shuffle: bool) -> Iterator[Batch]:
+        ends = np.cumsum(self._sizes[order])
+        place = start
+        waiting: list[Block] = []
+        num_waiting = 0
+        for group, end in zip(order.tolist(), ends.tolist(), strict=True):
+            if end <= start:
+                continue
+            block = self._load(group)
+            if shuffle:
+                block = block.take(np.random.default_rng([self.seed, epoch, group + 1]).permutation(len(block.weight)))
+            first = max(0, start - (end - len(block.weight)))
+            while len(block.weight) - first + num_waiting >= self.batch_size:
+                cut = first + self.batch_size - num_waiting
+                yield self._to_batch(_join([*waiting, block.between(first, cut)]), Cursor(epoch, place))
+                place, first, waiting, num_waiting = place + self.batch_size, cut, [], 0
+            if first < len(block.weight):
+                waiting.append(block.between(first, len(block.weight)))
+                num_waiting += len(block.weight) - first
+        if num_waiting:
+            yield self._to_batch(_join(waiting), Cursor(epoch, place))
+
+    def _to_batch(self, block: Block, cursor: Cursor) -> Batch:
+        size = len(block.weight)
+        block = block.between(size * self.rank // self.world_size, size * (self.rank + 1) // self.world_size)
+        lengths = [np.diff(offsets) for _, offsets in block.ids]
+        values = [values for values, _ in block.ids]
+        return Batch(
+            numbers=torch.from_numpy(np.ascontiguousarray(block.numbers)),
+            ids=torch.from_numpy(np.concatenate(values) if values else np.zeros(0, dtype=np.int64)),
+            id_lengths=torch.from_numpy(np.stack(lengths) if lengths else np.zeros((0, len(block.weight)), dtype=np.int64)),
+            labels=torch.from_numpy(block.labels.copy()),
+            label_mask=torch.from_numpy(block.mask.copy()),
+            weight=torch.from_numpy(block.weight.copy()),
+            row=torch.from_numpy(block.row.copy()),
+            cursor=cursor,
+        )
+
+    def _load(self, group: int) -> Block:
+        try:
+            with pq.ParquetFile(self.path, page_checksum_verification=True) as file:
+                table = file.read_row_group(group)
+        except (pa.ArrowInvalid, OSError) as error:
+            first = str(error).splitlines()[0]
+            raise DataError("A prepared file is damaged", where=f"{self.path}, row group {group}", found=first, do="Remove the bundle and run prepare again.") from error
+        num_rows = table.num_rows
+        numbers = np.empty((num_rows, len(self._columns["n."])), dtype=np.float32)
+        for index, name in enumerate(self._columns["n."]):
+            numbers[:, index] = table[name].to_numpy()
+        labels = np.zeros((num_rows, len(self._columns["y."])), dtype=np.float32)
+        mask = np.zeros(labels.shape, dtype=np.bool_)
+        for index, name in enumerate(self._columns["y."]):
+            column = table[name].to_numpy()
+            mask[:, index] = ~np.isnan(column)
+            labels[:, index] = np.where(mask[:, index], column, 0.0)
+        ids = [_ragged(table[name].combine_chunks()) for name in self._columns["i."]]
+        return Block(numbers, ids, labels, mask, table["w"].to_numpy(), table["row"].to_numpy())
+
+
+def _ragged(column: pa.Array) -> Ragged:
+    if isinstance(column, pa.ListArray):
+        offsets = column.offsets.to_numpy().astype(np.int64)
+        values = column.values.to_numpy().astype(np.int64)
+        return values[offsets[0] : offsets[-1]], offsets - offsets[0]
+    offsets = np.concatenate([[0], np.cumsum(column.is_valid().to_numpy(zero_copy_only=False))]).astype(np.int64)
+    return column.drop_null().to_numpy().astype(np.int64), offsets

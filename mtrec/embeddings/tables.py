@@ -1,0 +1,98 @@
+"""Embedding tables: sharded by torchrec, updated inside the backward pass, pooled by the mean.
+
+Every process count runs the same code: DistributedModelParallel with an explicit plan that places each table whole on one rank, the fullest tables
+first on the least loaded rank. An explicit plan needs no collective, and keeps torchrec's planner from choosing a placement whose optimizer never runs.
+
+Letters of shapes: B rows, N numbers, F id features, d embedding width, D flat width.
+"""
+
+import hashlib
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from mtrec.config import EmbeddingOptimizer
+from mtrec.embeddings.sharding import shard
+from mtrec.errors import DataError
+from mtrec.types import Batch, FeatureBatch, FeatureShape, IdField
+
+__all__ = ["Embeddings", "initial_table"]
+
+
+def initial_table(seed: int, name: str, num_rows: int, width: int) -> Tensor:
+    """The starting rows of a table, uniform in +-0.1/sqrt(width), by seed and name only: the same for any number of processes. [num_rows, width]"""
+    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+    bound = 0.1 / width**0.5
+    return torch.empty(num_rows, width).uniform_(-bound, bound, generator=generator)
+
+
+class Embeddings(nn.Module):
+    """From encoded ids and numbers to a `FeatureBatch`.
+
+    A null or empty id feature gives zeros; several ids of one row are averaged. Each table has one row per id of its encoding, row 0 being the
+    unknown id. The tables' optimizer steps whenever a gradient passes through: one backward a step, and none to look around.
+    """
+
+    def __init__(self, fields: list[IdField], num_numbers: int, width: int, optimizer: EmbeddingOptimizer, seed: int) -> None:
+        super().__init__()
+        self.fields = list(fields)
+        self.width = width
+        self.num_numbers = num_numbers
+        self.num_rows = {field.table: field.num_rows for field in fields}
+        self.shape = FeatureShape(num_numbers + len(fields) * width, len(fields), 0, width)
+        self.sharded = shard(self.fields, width, optimizer) if fields else None
+        for name, table in self.tables().items():
+            table.copy_(initial_table(seed, name, *table.shape))
+
+    def forward(self, batch: Batch) -> FeatureBatch:
+        """Look up, pool, and lay side by side in the order of the numbers, then the fields."""
+        num_rows = batch.numbers.shape[0]
+        nothing = batch.numbers.new_zeros
+        if self.sharded is None or num_rows == 0:
+            pooled = nothing(num_rows, len(self.fields) * self.width)
+        else:
+            self._check_range(batch)
+            pooled = self.sharded.look_up(batch.ids, batch.id_lengths)
+        return FeatureBatch(
+            flat=torch.cat([batch.numbers, pooled], 1),
+            fields=pooled.view(num_rows, len(self.fields), self.width),
+            sequences=nothing(num_rows, 0, 0, self.width),
+            lengths=nothing(num_rows, 0, dtype=torch.int64),
+            candidate=nothing(num_rows, 0),
+        )
+
+    def _check_range(self, batch: Batch) -> None:
+        # fbgemm would set an id out of range to 0, in place and without an error.
+        for field, values in zip(self.fields, batch.ids.split(batch.id_lengths.sum(1).tolist()), strict=True):
+            if values.numel() and not (0 <= int(values.min()) and int(values.max()) < field.num_rows):
+                raise DataError(
+                    f"An encoded id of {field.name!r} lies outside of its table",
+                    where=f"epoch {batch.cursor.epoch}, row {batch.cursor.row}",
+                    found=f"{int(values.min())} to {int(values.max())}",
+                    expected=f"0 to {field.num_rows - 1}",
+                    do="Run prepare again.",
+                )
+
+    @torch.no_grad()
+    def tables(self) -> dict[str, Tensor]:
+        """The live weights [rows, d] of the tables that this rank holds, by name; writing to them changes the model."""
+        return self.sharded.weights() if self.sharded is not None else {}
+
+    def optimizer_state(self) -> dict[str, Tensor]:
+        """The live optimizer state of the tables that this rank holds, named `<table>.<state>`."""
+        return self.sharded.optimizer_state() if self.sharded is not None else {}
+
+    def set_lr(self, lr: float) -> None:
+        """Set the learning rate of the steps whose look-up comes after this call."""
+        if self.sharded is not None:
+            self.sharded.set_lr(lr)
+
+    def gathered(self, held: dict[str, Tensor]) -> dict[str, Tensor]:
+        """All tables from what each rank holds; on one rank, what was given. Every rank must call it."""
+        if dist.get_world_size() == 1:
+            return held
+        parts: list[dict[str, Tensor] | None] = [None] * dist.get_world_size()
+        dist.all_gather_object(parts, {name: table.detach().clone() for name, table in held.items()})
+        return {name: table for part in parts if part is not None for name, table in part.items()}

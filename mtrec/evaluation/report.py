@@ -1,0 +1,126 @@
+"""A report as one page that stands alone: it opens from a file, prints, and sends nothing anywhere."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtrec.evaluation.evaluate import mean_auc
+from mtrec.evaluation.plots import Line, calibration_curve, draw, epoch_lines, roc_curve, style
+from mtrec.evaluation.table import cells, number
+
+__all__ = ["render_html"]
+
+Scores = Mapping[str, tuple[NDArray[Any], NDArray[Any]]]
+
+STYLE = """
+:root { color-scheme: light dark; --ink: #1b1f24; --paper: #ffffff; --soft: #667080; --line: #d8dde4; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ee; --paper: #14171b; --soft: #9aa4b2; --line: #333a44; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 70rem; padding: 1.5rem 1rem; font: 16px/1.5 system-ui, sans-serif; }
+body { background: var(--paper); color: var(--ink); }
+h1 { margin: 0 0 .5rem; font-size: 1.5rem; overflow-wrap: anywhere; }
+h2 { margin: 0 0 .5rem; font-size: 1.1rem; }
+dl { display: flex; flex-wrap: wrap; gap: .25rem 2rem; margin: 0 0 1.5rem; }
+dt { color: var(--soft); font-size: .85rem; }
+dd { margin: 0; overflow-wrap: anywhere; }
+table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .4rem .6rem; border-bottom: 1px solid var(--line); text-align: right; overflow-wrap: anywhere; }
+th:first-child, td:first-child { text-align: left; font-weight: 600; }
+th { color: var(--soft); font-size: .85rem; }
+.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); gap: 2rem; margin-top: 2rem; }
+section { min-width: 0; break-inside: avoid; }
+svg { display: block; width: 100%; height: auto; }
+ul { list-style: none; margin: .5rem 0 0; padding: 0; font-size: .9rem; }
+li { overflow-wrap: anywhere; }
+li > span { display: inline-block; width: 1.6em; margin-right: .5em; vertical-align: middle; border-top: 3px solid; }
+.note { color: var(--soft); }
+@media (max-width: 40rem) {
+  thead { display: none; }
+  tr { display: block; padding: .5rem 0; border-bottom: 1px solid var(--line); }
+  td, td:first-child { display: flex; justify-content: space-between; gap: 1rem; padding: .1rem 0; border: 0; text-align: right; }
+  td::before { content: attr(data-label); color: var(--soft); font-weight: 400; text-align: left; }
+}
+@media print { body { max-width: none; padding: 0; font-size: 11pt; } :root { --ink: #000; --paper: #fff; --soft: #444; --line: #bbb; } }
+"""
+BORDERS = {"-": "solid", "--": "dashed", ":": "dotted", "-.": "double"}
+
+
+def render_html(report: Mapping[str, Any], history: Sequence[Mapping[str, Any]], scores: Scores) -> str:
+    """The page of a report: header, table of tasks, and plots of ROC, calibration, loss and AUC by epoch.
+
+    Args:
+        report: as report.json has it; `name` is the name of the run, `baselines` adds a column for each.
+        history: rows of metrics.jsonl: {"step", "epoch", "name", "value"}. Drawn are the losses (`train/loss`, `train/<task>/loss`) and the
+            AUCs (`valid/<task>/auc`, `valid/mean_auc`), as means by epoch.
+        scores: by task, the scores [N] and labels [N] of the rows that were judged; regression tasks are left out.
+    """
+    name = escape(str(report.get("name", "run")))
+    binary = {task: pair for task, pair in scores.items() if report["tasks"].get(task, {}).get("kind") == "binary"}
+    plots = [
+        _plot("ROC", "roc", _roc(binary), "false positive rate", "true positive rate", unit_square=True),
+        _plot("Calibration, 10 equal bins", "calibration", _calibration(binary), "mean score", "share of positives", unit_square=True),
+        _plot("Training loss", "loss", (epoch_lines(history, "train/", "loss"), []), "epoch", "loss"),
+        _plot("Valid AUC", "auc", (epoch_lines(history, "valid/", "auc"), []), "epoch", "AUC"),
+    ]
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{name}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{name}</h1>\n{_header(report)}\n{_table(report)}\n"
+        f'<div class="plots">\n{"".join(plots)}</div>\n</body>\n</html>\n'
+    )
+
+
+def _header(report: Mapping[str, Any]) -> str:
+    mean = mean_auc(report["tasks"])
+    facts = {
+        "Split": report.get("split", "unknown"),
+        "Weights": report.get("weights", "unknown"),
+        "Mean AUC": "undefined: no task has an AUC" if mean is None else number(mean),
+        "Dataset": report.get("dataset_digest", "unknown"),
+    }
+    return "<dl>" + "".join(f"<div><dt>{key}</dt><dd>{escape(str(value))}</dd></div>" for key, value in facts.items()) + "</dl>"
+
+
+def _table(report: Mapping[str, Any]) -> str:
+    headings, rows = cells(report)
+    labels = [escape(heading) for heading in headings]
+    head = "".join(f'<th scope="col">{label}</th>' for label in labels)
+    lines = ["".join(f'<td data-label="{label}">{escape(cell)}</td>' for label, cell in zip(labels, row, strict=True)) for row in rows]
+    body = "".join(f"<tr>{line}</tr>\n" for line in lines)
+    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>"
+
+
+Curves = tuple[list[Line], list[str]]  # what can be drawn, and why the rest cannot
+
+
+def _roc(scores: Scores) -> Curves:
+    lines, notes = [], []
+    for name, (values, labels) in scores.items():
+        positive = np.asarray(labels) == 1
+        if positive.any() and not positive.all():
+            lines.append(Line(name, *roc_curve(np.asarray(values), positive)))
+        else:
+            notes.append(f"{name}: undefined, {'one class' if len(positive) else 'no rows'}")
+    return lines, notes
+
+
+def _calibration(scores: Scores) -> Curves:
+    known = {name: (np.asarray(values), np.asarray(labels) == 1) for name, (values, labels) in scores.items() if len(labels)}
+    lines = [Line(name, *calibration_curve(values, positive)) for name, (values, positive) in known.items()]
+    return lines, [f"{name}: undefined, no rows" for name in scores if name not in known]
+
+
+def _plot(title: str, name: str, curves: Curves, x_label: str, y_label: str, *, unit_square: bool = False) -> str:
+    lines, notes = curves
+    drawing = '<p class="note">Nothing to draw.</p>'
+    if lines:
+        drawing = draw(lines, name, x_label, y_label, unit_square=unit_square, markers=name != "roc")
+    keys = []
+    for position, line in enumerate(lines):
+        colour, dash = style(position)
+        keys.append(f'<li><span style="border-top-color: {colour}; border-top-style: {BORDERS[dash]}"></span>{escape(line.name)}</li>')
+    keys += [f'<li class="note">{escape(note)}</li>' for note in notes]
+    return f"<section>\n<h2>{title}</h2>\n{drawing}\n<ul>{''.join(keys)}</ul>\n</section>\n"

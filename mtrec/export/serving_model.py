@@ -1,0 +1,110 @@
+"""The whole model in plain torch: from raw columns to what is served, in one module that TorchScript can carry.
+
+Shapes: B rows, N numbers, F id features, f id features of one table, d embedding width.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mtrec.errors import BundleError
+from mtrec.types import FeatureBatch, IdField
+
+__all__ = ["ServingModel"]
+
+
+class _Table(nn.Module):
+    """An embedding table, and how many neighbouring id features look up in it."""
+
+    weight: Tensor
+
+    def __init__(self, weight: Tensor, num_fields: int) -> None:
+        super().__init__()
+        self.num_fields = num_fields
+        self.register_buffer("weight", weight)
+
+    def forward(self, values: Tensor, lengths: Tensor) -> Tensor:
+        """The mean of the rows of each bag, zeros for an empty one: values [sum], lengths [f B] -> [f B, d]"""
+        return functional.embedding_bag(values, self.weight, lengths.cumsum(0) - lengths, mode="mean")
+
+
+class ServingModel(nn.Module):
+    """outputs(ranker(features)), the features being numbers and mean-pooled embeddings as in training.
+
+    Args:
+        feature_set: fitted; raw columns -> numbers [B, N], id values feature-major, id lengths [F, B].
+        fields: the F id features, those of one table adjacent, in the order of `feature_set`.
+        tables: float32 [rows, d] by name, all of one d.
+        ranker: FeatureBatch -> logits.
+        outputs: logits -> {output: [B]}.
+
+    Raises:
+        BundleError: naming all tables that do not fit the fields.
+    """
+
+    def __init__(self, feature_set: nn.Module, fields: list[IdField], tables: dict[str, Tensor], ranker: nn.Module, outputs: nn.Module) -> None:
+        super().__init__()
+        _check(fields, tables)
+        names = list(dict.fromkeys(field.table for field in fields))
+        self.num_fields = len(fields)
+        self.width = tables[names[0]].shape[1] if names else 0
+        self.feature_set, self.ranker, self.outputs = feature_set, ranker, outputs
+        self.tables = nn.ModuleList(_Table(tables[name].detach(), sum(field.table == name for field in fields)) for name in names)
+
+    def forward(
+        self, numbers: dict[str, Tensor], ids: dict[str, tuple[Tensor, Tensor]], strings: dict[str, tuple[list[str], Tensor]]
+    ) -> dict[str, Tensor]:
+        """Score B raw rows.
+
+        Args:
+            numbers: by column, [B] float64, NaN where null.
+            ids: by column, values int64 and lengths [B], 0 where null; lists of numbers too, with float64 values.
+            strings: by column, values and lengths [B], 0 where null.
+
+        Returns:
+            {output: [B] float32}: probabilities in [0, 1], or values in label units.
+
+        Raises:
+            ValueError: naming the column that is missing, or whose values, lengths and rows do not fit together.
+        """
+        numbers_BN, values, lengths_FB = self.feature_set(numbers, ids, strings)
+        num_rows = numbers_BN.size(0)
+        parts: list[Tensor] = [numbers_BN.new_zeros([0, self.width])]
+        first_field, first_value = 0, 0
+        for table in self.tables:
+            lengths = lengths_FB[first_field : first_field + table.num_fields].flatten()
+            num_values = int(lengths.sum())
+            parts.append(table(values[first_value : first_value + num_values], lengths))
+            first_field += table.num_fields
+            first_value += num_values
+        fields_BFd = torch.cat(parts).view(self.num_fields, num_rows, self.width).transpose(0, 1)
+        features = FeatureBatch(
+            flat=torch.cat([numbers_BN, fields_BFd.reshape(num_rows, self.num_fields * self.width)], 1),
+            fields=fields_BFd,
+            sequences=numbers_BN.new_zeros([num_rows, 0, 0, self.width]),
+            lengths=torch.zeros([num_rows, 0], dtype=torch.int64),
+            candidate=numbers_BN.new_zeros([num_rows, 0]),
+        )
+        served: dict[str, Tensor] = self.outputs(self.ranker(features))
+        return served
+
+
+def _check(fields: list[IdField], tables: dict[str, Tensor]) -> None:
+    faults: list[str] = []
+    order = [field.table for field in fields]
+    widths = {tables[name].shape[-1] for name in order if name in tables}
+    for name in dict.fromkeys(order):
+        num_rows = max(field.num_rows for field in fields if field.table == name)
+        last = len(order) - 1 - order[::-1].index(name)
+        if order[order.index(name) : last + 1] != [name] * order.count(name):
+            faults.append(f"the fields of `{name}` do not stand side by side")
+        if name not in tables:
+            faults.append(f"`{name}` is missing")
+        elif tables[name].dim() != 2 or tables[name].shape[0] < num_rows or tables[name].dtype != torch.float32:
+            faults.append(f"`{name}` is {tables[name].dtype} {list(tables[name].shape)}, not float32 of {num_rows} rows")
+        elif not bool(torch.isfinite(tables[name]).all()):
+            faults.append(f"`{name}` holds values that are not finite")
+    if len(widths) > 1:
+        faults.append(f"the tables have the widths {sorted(widths)}, not one")
+    if faults:
+        raise BundleError("The embedding tables do not fit the id features", found="; ".join(faults), do="Export from the run's own checkpoint.")

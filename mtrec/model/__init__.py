@@ -1,0 +1,1 @@
+"""From what the embeddings hand over to one score a task."""

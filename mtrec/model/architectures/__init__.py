@@ -1,0 +1,1 @@
+"""Architectures: how tasks share and part. One file is one architecture."""

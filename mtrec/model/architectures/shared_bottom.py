@@ -1,0 +1,63 @@
+"""One MLP that all tasks share.
+
+Shapes: B rows, D width, T tasks, H output width.
+"""
+
+import torch
+from pydantic import Field, NonNegativeFloat, PositiveInt
+from torch import Tensor, nn
+
+from mtrec.errors import ConfigError
+from mtrec.model.nn.fusion import FusionLayer
+from mtrec.model.nn.mlp import num_mlp_parameters
+from mtrec.schema import Strict
+
+__all__ = ["Config", "SharedBottom"]
+
+
+class Config(Strict):
+    """Options of shared-bottom.
+
+    Attributes:
+        hidden: sizes of the layers of the bottom; the last is H.
+        dropout: after each of them, in training.
+    """
+
+    hidden: list[PositiveInt] = Field(default=[128, 64], min_length=1)
+    dropout: NonNegativeFloat = Field(default=0.0, lt=1)
+
+
+class SharedBottom(nn.Module):
+    """z_t = MLP(x) for every task t: the baseline of all multi-task models, one fusion layer with one expert and no gate.
+
+    Where the encoder gives each task an input of its own, z_t = MLP(x_t), with one MLP still.
+
+    Parameters: P(D, hidden). Source: Caruana, Multitask Learning, 1997.
+    """
+
+    paper = "Caruana, Multitask Learning, Machine Learning 1997"
+    requires = frozenset({"flat"})
+
+    def __init__(self, width: int, num_units: int, num_tasks: int, config: Config) -> None:
+        super().__init__()
+        if num_units not in (1, num_tasks):
+            found = f"{num_units} inputs for {num_tasks} tasks"
+            raise ConfigError("shared_bottom reads one input, or one a task", where="model.architecture", found=found)
+        self.num_tasks = num_tasks
+        self.output_width = config.hidden[-1]
+        visibility = torch.ones(1, 1, dtype=torch.bool)
+        self.layer = FusionLayer(
+            width, config.hidden, num_units=1, expert_unit=[0], output_unit=[0], visibility=visibility, gated=False, dropout=config.dropout
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, D] or [B, T, D] -> z [B, T, H]; in the first case a view that repeats one [B, H]."""
+        if x.dim() == 2:
+            shared_B1H: Tensor = self.layer(x)
+            return shared_B1H.expand(x.shape[0], self.num_tasks, self.output_width)
+        own_N1H: Tensor = self.layer(x.flatten(0, 1))
+        return own_N1H.view(x.shape[0], self.num_tasks, self.output_width)
+
+    @staticmethod
+    def num_parameters(width: int, num_units: int, num_tasks: int, config: Config) -> int:
+        return num_mlp_parameters(width, config.hidden)

@@ -1,0 +1,1 @@
+"""Encoders: what an architecture reads of a batch of features. One file is one encoder."""

@@ -1,0 +1,1 @@
+"""Building blocks that architectures and encoders share; none of them is named in a configuration."""

@@ -1,0 +1,1 @@
+"""What is minimised: losses of tasks, and how they become one."""

@@ -1,0 +1,1 @@
+"""Losses: one number a row. One file is one loss."""

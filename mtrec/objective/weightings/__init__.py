@@ -1,0 +1,1 @@
+"""Weightings: one number a task. One file is one weighting."""

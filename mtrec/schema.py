@@ -1,0 +1,212 @@
+"""The contract of a log: roles of its columns, features, tasks. Everything here is data; the parts that a `kind` names are looked up elsewhere."""
+
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+
+__all__ = [
+    "Features",
+    "IdFeature",
+    "Join",
+    "Label",
+    "Log",
+    "LossPart",
+    "NumberFeature",
+    "Part",
+    "Pooling",
+    "Roles",
+    "SequenceFeature",
+    "Split",
+    "Strict",
+    "Task",
+    "TimeFormat",
+    "TransformPart",
+]
+
+
+class Strict(BaseModel):
+    """Base of all sections: unknown keys are refused, values are not converted, objects do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Part(BaseModel):
+    """A part by name, and its options; the options are checked by the part's own `Config`. A bare name stands for `{kind: name}`."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+    folder: ClassVar[str]
+
+    kind: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: object) -> object:
+        return {"kind": value} if isinstance(value, str) else value
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class TransformPart(Part):
+    folder = "transforms"
+
+
+class LossPart(Part):
+    folder = "losses"
+
+
+def _by(key: str) -> BeforeValidator:
+    """Let a bare text stand for the section `{key: text}`."""
+    return BeforeValidator(lambda value: {key: value} if isinstance(value, str) else value)
+
+
+def _as_list(value: object) -> object:
+    return value if isinstance(value, list) else [value]
+
+
+class Roles(Strict):
+    """Which column plays which part; all optional."""
+
+    time: str | None = None
+    user: str | None = None
+    item: str | None = None
+    session: str | None = None
+    keys: list[str] = []
+    weight: str | None = None
+
+
+class TimeFormat(Strict):
+    """How a whole-number time column is read; timestamps and dates need none of this."""
+
+    unit: Literal["s", "ms", "us", "ns", "day"] = "ms"
+    zone: str = "UTC"
+
+
+class Join(Strict):
+    """A table whose columns are added to each row that has its key; the key must be unique there."""
+
+    source: str | list[str]
+    on: Annotated[list[str], BeforeValidator(_as_list)] = Field(min_length=1)
+
+
+class Split(Strict):
+    """Which rows train, choose and judge.
+
+    `time`: rows from `valid_from` on choose, rows from `test_from` on judge; dates as text, numbers for whole-number time columns.
+    `column`: a column that holds train, valid or test. `hash`: a share of the values of a column, the same in every run.
+    """
+
+    by: Literal["time", "column", "hash"]
+    column: str | None = None
+    valid_from: str | int | None = None
+    test_from: str | int | None = None
+    valid: NonNegativeFloat = 0.1
+    test: NonNegativeFloat = 0.1
+
+    @model_validator(mode="after")
+    def _has_what_it_needs(self) -> Self:
+        if self.by == "time" and (self.valid_from is None or self.test_from is None):
+            raise ValueError("by: time needs valid_from and test_from")
+        if self.by != "time" and self.column is None:
+            raise ValueError(f"by: {self.by} needs column")
+        if self.by == "hash" and self.valid + self.test >= 1:
+            raise ValueError("valid + test must leave rows to train on: their sum is to be below 1")
+        return self
+
+
+class Log(Strict):
+    """Where the rows come from."""
+
+    source: str | list[str]
+    roles: Roles = Roles()
+    time: TimeFormat = TimeFormat()
+    join: list[Join] = []
+    split: Split
+
+
+class IdFeature(Strict):
+    """A column of ids, one or several a row, looked up in an embedding table.
+
+    `table` names the table; features that name the same one share it and must share its encoding. `cross` lists the columns that are crossed
+    into one id, in place of `column`.
+    """
+
+    column: str | None = None
+    cross: list[str] = []
+    multi: bool = False
+    max_length: PositiveInt = 50
+    encoding: TransformPart = TransformPart(kind="vocabulary")
+    table: str | None = None
+
+    @model_validator(mode="after")
+    def _names_columns(self) -> Self:
+        if (self.column is None) == (not self.cross):
+            raise ValueError("needs either column or cross (two columns or more)")
+        if self.cross and (len(self.cross) < 2 or self.multi):
+            raise ValueError("cross takes two single-valued columns or more")
+        return self
+
+    @property
+    def name(self) -> str:
+        return self.column if self.column is not None else "_x_".join(self.cross)
+
+
+class NumberFeature(Strict):
+    """Columns of numbers by name or glob; each transform, or chain of transforms, gives one input of the model."""
+
+    column: str
+    transforms: list[Annotated[list[TransformPart], BeforeValidator(_as_list)]] = Field(
+        default=[[TransformPart(kind="standard")], [TransformPart(kind="quantile_rank")]], min_length=1
+    )
+
+
+class Pooling(Strict):
+    """How the embeddings of a sequence become one."""
+
+    kind: Literal["mean"] = "mean"
+
+
+class SequenceFeature(Strict):
+    """A list column, newest last, whose values share the table of an id feature; `numbers` are list columns aligned with it.
+
+    Aligned numbers are cut into `buckets` ranges of equal count, each with an embedding of its own.
+    """
+
+    source: str = Field(alias="from")
+    shares: dict[str, str] = {}
+    numbers: list[str] = []
+    buckets: PositiveInt = 32
+    max_length: PositiveInt = 50
+    pooling: Pooling = Pooling()
+
+
+class Features(Strict):
+    """The inputs of the model."""
+
+    ids: list[Annotated[IdFeature, _by("column")]] = []
+    numbers: list[Annotated[NumberFeature, _by("column")]] = []
+    sequences: list[Annotated[SequenceFeature, _by("from")]] = []
+
+
+class Label(Strict):
+    """A label derived from a column: 1 where the column is at least `at_least`."""
+
+    column: str
+    at_least: float | None = None
+
+
+class Task(Strict):
+    """What is predicted. A null label is unknown: no loss, no metric, no gradient.
+
+    `given` names a binary task: this one is trained and judged where that one is 1, and can serve the joint output, which is its own output times
+    the probability of `given`. `weight` multiplies whatever the weighting gives.
+    """
+
+    label: Annotated[Label, _by("column")]
+    kind: Literal["binary", "regression"] = "binary"
+    given: str | None = None
+    outputs: list[Literal["conditional", "joint"]] = Field(default=["conditional", "joint"], min_length=1)
+    weight: PositiveFloat = 1.0
+    loss: LossPart | None = None
+    category: str | None = None

@@ -1,0 +1,33 @@
+"""What every architecture promises, as checks that each take its class and its options.
+
+The checks are grouped by what they look at: `architecture_forward`, `architecture_training`, `architecture_export`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from mtrec.testing.architecture_export import EXPORT_CHECKS
+from mtrec.testing.architecture_forward import FORWARD_CHECKS
+from mtrec.testing.architecture_training import TRAINING_CHECKS
+from mtrec.testing.suite import Checks, run_suite
+
+__all__ = ["ARCHITECTURE_CHECKS", "check_architecture"]
+
+ARCHITECTURE_CHECKS: Checks = {check.__name__: check for check in (*FORWARD_CHECKS, *TRAINING_CHECKS, *EXPORT_CHECKS)}
+
+
+def check_architecture(architecture: type[Any], config: BaseModel, expected_failures: Mapping[str, str] | None = None) -> None:
+    """Assert that an architecture keeps its contract, all faults in one report.
+
+    The contract: `__init__(width, num_units, num_tasks, config)`, which raises ConfigError for a number of units that it cannot read;
+    attributes `paper`, `requires` and `output_width`; a scriptable `forward(x [B, D] or [B, U, D]) -> z [B, T, output_width]`. A class
+    with `num_parameters`, which takes the arguments of `__init__`, is held to it.
+
+    Args:
+        architecture: the class.
+        config: its options.
+        expected_failures: name of a check -> reason; by default those that the class declares.
+    """
+    run_suite(ARCHITECTURE_CHECKS, architecture, config, expected_failures)

@@ -1,0 +1,70 @@
+"""The dense optimizer with its state by parameter name, and the schedule of both learning rates."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from mtrec.config import DenseOptimizer, Schedule
+from mtrec.errors import BundleError
+
+__all__ = ["DenseStep", "schedule_factor"]
+
+_CLASSES = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "adagrad": torch.optim.Adagrad}
+
+
+def schedule_factor(schedule: Schedule, step: int, num_steps: int) -> float:
+    """The factor on the learning rate of step `step` (from 0) of `num_steps`.
+
+    >>> [schedule_factor(Schedule(warmup_steps=2, decay="linear"), step, 6) for step in range(7)]
+    [0.5, 1.0, 1.0, 0.75, 0.5, 0.25, 0.0]
+    """
+    if step < schedule.warmup_steps:
+        return (step + 1) / schedule.warmup_steps
+    if schedule.decay == "none":
+        return 1.0
+    share = min(1.0, (step - schedule.warmup_steps) / max(1, num_steps - schedule.warmup_steps))
+    left = 1.0 - share if schedule.decay == "linear" else 0.5 * (1.0 + math.cos(math.pi * share))
+    return schedule.floor + (1.0 - schedule.floor) * left
+
+
+class DenseStep:
+    """The optimizer of the dense parameters.
+
+    Its state is kept by parameter name, so that a model whose parameters stand in another order cannot take another one's state.
+    """
+
+    def __init__(self, module: nn.Module, config: DenseOptimizer) -> None:
+        self.config = config
+        self.parameters = {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
+        options = {"lr": config.lr, "weight_decay": config.weight_decay, "fused": True}
+        self.optimizer: torch.optim.Optimizer = _CLASSES[config.kind](list(self.parameters.values()), **options)
+
+    def set_factor(self, factor: float) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.lr * factor
+
+    def step(self) -> None:
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def state(self) -> dict[str, Tensor]:
+        """All state tensors, named `<parameter>/<state>`."""
+        by_index = self.optimizer.state_dict()["state"]
+        names = list(self.parameters)
+        return {f"{names[i]}/{key}": value for i, state in by_index.items() for key, value in state.items()}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Take over what `state` gave.
+
+        Raises:
+            BundleError: if the state belongs to other parameters.
+        """
+        by_index: dict[int, dict[str, Tensor]] = {}
+        index = {name: i for i, name in enumerate(self.parameters)}
+        for key, value in state.items():
+            name, _, kind = key.rpartition("/")
+            if name not in index:
+                raise BundleError("The optimizer's state belongs to another model", found=name, expected=", ".join(index))
+            by_index.setdefault(index[name], {})[kind] = value.clone()
+        self.optimizer.load_state_dict({"state": by_index, "param_groups": self.optimizer.state_dict()["param_groups"]})

@@ -30,7 +30,7 @@ def _of_tasks(tasks: dict[str, Task]) -> Iterator[tuple[str, str]]:
             yield f"{path}.given", f"{task.given!r} is not binary."
         elif task.given is not None and name in _ancestors(name, tasks):
             yield f"{path}.given", "the tasks are given in a circle."
-        if task.given is None and "outputs" in task.model_fields_set:
+        if task.given is None and task.outputs != Task.model_fields["outputs"].default:
             yield f"{path}.outputs", "only a task with `given` has conditional and joint outputs."
         if task.kind == "regression" and task.label.at_least is not None:
             yield f"{path}.label.at_least", "this makes a binary label of a regression task."

@@ -37,7 +37,7 @@ def hash_int64(values: Tensor, seed: int = 0) -> Tensor:
 def hash_strings(values: list[str], seed: int = 0) -> Tensor:
     """The hash of each text, [n] int64; for scripts and short lists."""
     states: list[int] = []
-    if torch.jit.is_scripting():  # type: ignore[attr-defined]
+    if torch.jit.is_scripting():
         for text in values:
             state = -3750763034362895579
             for byte in text:  # TorchScript walks the UTF-8 bytes of a text, and its whole numbers wrap around

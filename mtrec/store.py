@@ -86,7 +86,9 @@ class Bundle:
     def _commit(self, path: Path, replace: bool) -> None:
         self.files = {}
         for file in sorted(self.path.rglob("*")):
-            if file.is_symlink() or not file.is_file():
+            if file.is_symlink():
+                raise BundleError("A link cannot be part of a bundle", where=file, expected="plain files only")
+            if not file.is_file():
                 continue
             file.chmod(0o600)
             _sync(file)

@@ -20,6 +20,7 @@ class Prepared:
 
     Attributes:
         fields: the id features, in the order of the batches.
+        many: for each id feature, whether a row may hold several values.
         num_numbers: N, width of the numbers.
         rows: number of rows of each split.
         facts: known rows, mean and deviation of each task's label by split.
@@ -32,6 +33,7 @@ class Prepared:
         meta: dict[str, Any] = bundle.meta
         self.path = bundle.path
         self.fields = [IdField(*field) for field in meta["fields"]]
+        self.many: list[bool] = meta["many"]
         self.number_names: list[str] = meta["number_names"]
         self.num_numbers = len(self.number_names)
         self.rows: dict[str, int] = meta["rows"]

@@ -5,7 +5,7 @@ The schema is checked over all files before the first row is read, and all fault
 
 import glob
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import pyarrow.fs
 import pyarrow.parquet as pq
 
 from mtrec.errors import DataError
-from mtrec.schema import Join, Log
+from mtrec.schema import Join
 
 __all__ = ["LogFiles", "available_columns", "find_files", "read_schema"]
 
@@ -57,6 +57,13 @@ def _open(file: str) -> Any:
     return file
 
 
+def _open_stream(file: str) -> Any:
+    if "://" in file:
+        filesystem, path = pa.fs.FileSystem.from_uri(file)
+        return filesystem.open_input_stream(path, compression=None)
+    return open(file, "rb")
+
+
 def _is_csv(file: str) -> bool:
     return file.lower().endswith(_CSV)
 
@@ -77,10 +84,10 @@ def read_schema(file: str) -> pa.Schema:
         raise DataError("The file cannot be read", where=file, found=str(error).splitlines()[0], do="Restore it, or leave it out.") from error
 
 
-def available_columns(log: Log, source: str | list[str] | None = None) -> pa.Schema:
-    """All columns of the first file of a log and of its joins."""
-    own = read_schema(find_files(source if source is not None else log.source)[0])
-    joined = {name: kind for join in log.join for name, kind in _Joined(join).types.items()}
+def available_columns(source: str | list[str], joins: Sequence[Join] = ()) -> pa.Schema:
+    """All columns of the first file of a source and of its joins."""
+    own = read_schema(find_files(source)[0])
+    joined = {name: kind for join in joins for name, kind in _Joined(join).types.items()}
     return pa.schema([*own, *((name, kind) for name, kind in joined.items() if name not in own.names)])
 
 
@@ -88,18 +95,18 @@ class LogFiles:
     """The rows of a log, in file order, in slices; only the columns that are asked for are decoded.
 
     Args:
-        log: the section of the configuration.
-        source: other files with the same columns, in place of `log.source`.
+        source: file, directory, glob, URL, or a list of these.
         needed: columns that must be there, in the log or in a join.
+        joins: tables whose columns are added to each row.
 
     Raises:
         DataError: naming each missing column, and each file whose column has another type than in the first file.
     """
 
-    def __init__(self, log: Log, needed: list[str], source: str | list[str] | None = None) -> None:
-        self.files = find_files(source if source is not None else log.source)
+    def __init__(self, source: str | list[str], needed: Sequence[str], joins: Sequence[Join] = ()) -> None:
+        self.files = find_files(source)
         self.needed = list(dict.fromkeys(needed))
-        self._joins = [_Joined(join) for join in log.join]
+        self._joins = [_Joined(join) for join in joins]
         self._own: dict[str, pa.DataType] = {}
         self._check()
 
@@ -113,7 +120,7 @@ class LogFiles:
         """SHA-256 over the bytes of all files and joined files."""
         total = hashlib.sha256()
         for file in [*self.files, *(file for join in self._joins for file in join.files)]:
-            with pa.fs.FileSystem.from_uri(file)[0].open_input_stream(pa.fs.FileSystem.from_uri(file)[1]) if "://" in file else open(file, "rb") as stream:
+            with _open_stream(file) as stream:
                 while block := stream.read(2**22):
                     total.update(block)
             total.update(b"|")

@@ -52,18 +52,17 @@ def roc_curve(scores: NDArray[Any], positive: NDArray[np.bool_]) -> tuple[NDArra
     return false_rate[picked], true_rate[picked]
 
 
-def calibration_curve(
-    scores: NDArray[Any], positive: NDArray[np.bool_], num_bins: int = 10
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean score and share of positives [P] in bins of equal count; equal scores fall into one bin, so there may be fewer bins."""
-    values = scores.astype(np.float64)
-    ranks = np.arange(1, num_bins) * len(values) // num_bins
-    edges = np.unique(np.partition(values, ranks)[ranks])
-    bins = np.searchsorted(edges, values, side="right")
-    counts = np.bincount(bins)
-    filled = counts > 0
-    means = [np.bincount(bins, weights=part)[filled] / counts[filled] for part in (values, positive)]
-    return means[0], means[1]
+def calibration_curve(scores: NDArray[Any], positive: NDArray[np.bool_], num_bins: int = 10) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean score and share of positives [P] in bins of equal count.
+
+    Equal scores share the bin in which their middle rank lies, so there may be fewer bins than `num_bins`.
+    """
+    values, inverse, counts = np.unique(scores.astype(np.float64), return_inverse=True, return_counts=True)
+    middle_ranks = counts.cumsum() - counts / 2
+    bins = (middle_ranks * num_bins / len(scores)).astype(np.int64)
+    totals = [np.bincount(bins, weights=part) for part in (counts, counts * values, np.bincount(inverse, weights=positive))]
+    rows, score, positives = (total[totals[0] > 0] for total in totals)
+    return score / rows, positives / rows
 
 
 def epoch_lines(history: Sequence[Mapping[str, Any]], prefix: str, suffix: str) -> list[Line]:

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mtrec.serving import Input
+from mtrec.request import Input
 
 __all__ = ["hard_variants"]
 

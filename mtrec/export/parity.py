@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from mtrec.errors import GateError
 from mtrec.export.adversarial import hard_variants
-from mtrec.serving import TOLERANCE, Input, Output, Request, difference, make_request
+from mtrec.request import Input, Request, Rows
+from mtrec.serving import TOLERANCE, Output, difference
 
 __all__ = ["Reference", "check_parity"]
 
@@ -57,11 +58,12 @@ def check_parity(
     largest = {output.name: 0.0 for output in outputs}
     for variant, table in hard_variants(rows, inputs):
         expected = _expected(reference, table, outputs, variant)
+        raw = Rows(table, inputs)
         for batch_size, limit in BATCH_SIZES.items():
             for start in range(0, min(len(table), limit), batch_size):
                 place = _Place(variant, table, start, keys)
                 part = slice(start, start + batch_size)
-                scores = _bitwise(script, twin, make_request(table.slice(start, batch_size), inputs), place)
+                scores = _bitwise(script, twin, raw.request(start, min(batch_size, len(table) - start)), place)
                 for output in outputs:
                     apart = _compare(scores[output.name], expected[output.name][part], output, place)
                     largest[output.name] = max(largest[output.name], apart)
@@ -115,7 +117,7 @@ def _check_modes(script: Any, twin: nn.Module, rows: pa.Table, inputs: list[Inpu
     """Each mode again and again, with and without rows, in an order that meets every change of mode."""
     for num_rows in (7, 0, 1):
         place = _Place("given", rows, 0, keys)
-        request = make_request(rows.slice(0, num_rows), inputs)
+        request = Rows(rows.slice(0, num_rows), inputs).request()
         for mode in _modes():
             for _ in range(NUM_CALLS):
                 with mode():

@@ -14,13 +14,12 @@ __all__ = ["ServingModel"]
 
 
 class _Table(nn.Module):
-    """An embedding table, and how many neighbouring id features look up in it."""
+    """An embedding table; however many id features share it, it is stored once."""
 
     weight: Tensor
 
-    def __init__(self, weight: Tensor, num_fields: int) -> None:
+    def __init__(self, weight: Tensor) -> None:
         super().__init__()
-        self.num_fields = num_fields
         self.register_buffer("weight", weight)
 
     def forward(self, values: Tensor, lengths: Tensor) -> Tensor:
@@ -49,7 +48,8 @@ class ServingModel(nn.Module):
         self.num_fields = len(fields)
         self.width = tables[names[0]].shape[1] if names else 0
         self.feature_set, self.ranker, self.outputs = feature_set, ranker, outputs
-        self.tables = nn.ModuleList(_Table(tables[name].detach(), sum(field.table == name for field in fields)) for name in names)
+        self.tables = nn.ModuleList(_Table(tables[name].detach()) for name in names)
+        self.num_fields_of_table = [sum(field.table == name for field in fields) for name in names]
 
     def forward(
         self, numbers: dict[str, Tensor], ids: dict[str, tuple[Tensor, Tensor]], strings: dict[str, tuple[list[str], Tensor]]
@@ -71,11 +71,12 @@ class ServingModel(nn.Module):
         num_rows = numbers_BN.size(0)
         parts: list[Tensor] = [numbers_BN.new_zeros([0, self.width])]
         first_field, first_value = 0, 0
-        for table in self.tables:
-            lengths = lengths_FB[first_field : first_field + table.num_fields].flatten()
+        for place, table in enumerate(self.tables):
+            num_fields = self.num_fields_of_table[place]
+            lengths = lengths_FB[first_field : first_field + num_fields].flatten()
             num_values = int(lengths.sum())
             parts.append(table(values[first_value : first_value + num_values], lengths))
-            first_field += table.num_fields
+            first_field += num_fields
             first_value += num_values
         fields_BFd = torch.cat(parts).view(self.num_fields, num_rows, self.width).transpose(0, 1)
         features = FeatureBatch(

@@ -18,7 +18,8 @@ from mtrec.export.serving_model import ServingModel
 from mtrec.features.feature_set import FeatureSet
 from mtrec.model.outputs import Outputs
 from mtrec.model.ranker import Ranker
-from mtrec.serving import FORMAT, Input, Output, make_request, quiet_torchscript
+from mtrec.request import Input, Rows
+from mtrec.serving import FORMAT, Output, quiet_torchscript
 from mtrec.store import Bundle, digest_of
 from mtrec.types import IdField
 
@@ -86,14 +87,15 @@ def export_artifact(
             script = torch.jit.load(file, map_location="cpu")  # what was written is what is judged
         differences = check_parity(script, twin, sample, reference, inputs, served, keys)
         _write_signature(bundle.path / "signature.json", inputs, served)
-        _write_golden(bundle.path / "golden.parquet", sample, script(*make_request(sample, inputs)))
+        _write_golden(bundle.path / "golden.parquet", sample, script(*Rows(sample, inputs).request()))
     return ParityReport(Path(path), len(sample), differences, digest_of(Path(path) / "manifest.json"))
 
 
 def describe_outputs(outputs: Outputs) -> list[Output]:
     """Name, kind and scale of each output, in their order; the scale of a probability is 1."""
     tasks = zip(outputs.names, outputs.task_of_output, strict=True)
-    return [Output(name, "binary") if outputs.is_binary[task] else Output(name, "regression", float(outputs.scale_T[task])) for name, task in tasks]
+    scales = outputs.scale_T.tolist()
+    return [Output(name, "binary") if outputs.is_binary[task] else Output(name, "regression", scales[task]) for name, task in tasks]
 
 
 def _check_sample(sample: pa.Table, inputs: list[Input], keys: Sequence[str]) -> None:

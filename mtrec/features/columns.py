@@ -111,9 +111,7 @@ def read_columns(table: pa.Table, inputs: Iterable[Input], strict: bool) -> Raw:
     if strict:
         faults += _infinite(raw)
     if faults:
-        raise DataError(
-            "The columns do not fit the features", found="; ".join(faults), do="Correct the log, or the features of the configuration."
-        )
+        raise DataError("The columns do not fit the features", found="; ".join(faults), do="Correct the log, or the features of the configuration.")
     return raw
 
 

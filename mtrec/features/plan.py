@@ -92,9 +92,7 @@ class _Planner:
         source, where = sequence.source, f"sequence `{sequence.source}`"
         for column in sequence.shares.keys() - {source}:
             self.faults.append(f"{where}: shares names `{column}`, which is not its list column")
-        found = self._type_of(
-            source, ("int_list", "string_list"), where, "A sequence is read from a column of lists of whole numbers or text"
-        )
+        found = self._type_of(source, ("int_list", "string_list"), where, "A sequence is read from a column of lists of whole numbers or text")
         table, encoding = source, TransformPart(kind="vocabulary")
         if source in sequence.shares:
             shared = sequence.shares[source]

@@ -24,8 +24,8 @@ def prepare(config: Config, progress: Callable[[str, int], None] = lambda stage,
     Args:
         progress: called with the pass ("fit", "encode") and the rows just done.
     """
-    features = FeatureSet.build(config.features, column_types(available_columns(config.log)))
-    log = LogFiles(config.log, [*features.input_columns, *config.columns_beside_features()])
+    features = FeatureSet.build(config.features, column_types(available_columns(config.log.source, config.log.join)))
+    log = LogFiles(config.log.source, [*features.input_columns, *config.columns_beside_features()], config.log.join)
     splitter = Splitter(config.log, log.schema, config.seed)
     sections = config.sections_of_preparation()
     digest = log.digest()
@@ -38,6 +38,7 @@ def prepare(config: Config, progress: Callable[[str, int], None] = lambda stage,
             save_file(save_state(features), bundle.path / "features.safetensors")
             sizes = features.table_sizes()
             bundle.meta["fields"] = [[field.name, field.table, sizes[field.table]] for field in features.id_inputs]
+            bundle.meta["many"] = many
             bundle.meta["number_names"] = [number.name for number in features.number_inputs]
             bundle.meta |= {"rows": facts.rows, "tasks": facts.tasks, "types": column_types(log.schema), "digest": digest, "sections": sections}
     return Prepared(path)

@@ -42,6 +42,10 @@ class RunDirectory:
         return self.path / "metrics.jsonl"
 
     @property
+    def report_file(self) -> Path:
+        return self.path / "report.json"
+
+    @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 

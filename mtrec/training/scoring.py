@@ -4,13 +4,16 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import torch
 from torch import Tensor
 
 from mtrec.data.reader import Reader
+from mtrec.features.feature_set import Encoded, FeatureSet
 from mtrec.training.assemble import RankingModel
+from mtrec.types import Batch, Cursor
 
-__all__ = ["Scores", "score"]
+__all__ = ["Scores", "score", "score_table"]
 
 
 class Scores(NamedTuple):
@@ -38,3 +41,30 @@ def score(model: RankingModel, reader: Reader) -> Scores:
         none = np.zeros((0, num_tasks), dtype=np.float32)
         return Scores(none, none, none.astype(np.bool_), none[:, 0], none[:, 0].astype(np.int64))
     return Scores(*(torch.cat(column).numpy() for column in zip(*parts, strict=True)))
+
+
+@torch.no_grad()
+def score_table(model: RankingModel, features: FeatureSet, table: pa.Table) -> Tensor:
+    """The logits of raw rows, encoded here. [rows, T]"""
+    was_training = model.training
+    model.eval()
+    logits: Tensor = model(_to_batch(features.encode(table, strict=False)))
+    model.train(was_training)
+    return logits
+
+
+def _to_batch(encoded: Encoded) -> Batch:
+    num_rows = len(encoded.numbers)
+    nothing = torch.zeros(num_rows, 0)
+    values = [values for values, _ in encoded.ids]
+    lengths = [lengths for _, lengths in encoded.ids]
+    return Batch(
+        numbers=torch.from_numpy(encoded.numbers),
+        ids=torch.from_numpy(np.concatenate(values) if values else np.zeros(0, dtype=np.int64)),
+        id_lengths=torch.from_numpy(np.stack(lengths) if lengths else np.zeros((0, num_rows), dtype=np.int64)),
+        labels=nothing,
+        label_mask=nothing.bool(),
+        weight=torch.ones(num_rows),
+        row=torch.arange(num_rows),
+        cursor=Cursor(0, 0),
+    )

@@ -1,6 +1,7 @@
 """The loop: batches in order, one backward a step, an epoch's end that judges, a state that goes on bit for bit."""
 
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from mtrec.config import Training
 from mtrec.data.reader import Reader
 from mtrec.errors import BundleError, TrainingError
-from mtrec.objective.task_losses import Losses, TaskLosses
+from mtrec.objective.task_losses import BatchLosses, TaskLosses
 from mtrec.training import checkpoint
 from mtrec.training.assemble import RankingModel
 from mtrec.training.early_stopping import BestEpoch
@@ -83,13 +84,19 @@ class Trainer:
             self._end_epoch()
         self.restore_best()
 
+    def request_stop(self) -> None:
+        """Stop after the step at hand, with a checkpoint; asked a second time, stop at once."""
+        if self.stop_requested:
+            os._exit(143)
+        self.stop_requested = True
+
     def _step(self, batch: Batch) -> None:
         self._batch = batch
         factor = schedule_factor(self.config.schedule, self.step, self.config.epochs * len(self.reader))
         self.dense.set_factor(factor)
         self.model.embeddings.set_lr(self.config.optimizers.embeddings.lr * factor)
         labels = self.model.outputs.standardise(batch.labels)
-        losses: Losses = self.losses(self.model(batch), labels, batch.label_mask, batch.weight)
+        losses: BatchLosses = self.losses(self.model(batch), labels, batch.label_mask, batch.weight)
         self._check_losses(losses)
         signals = Signals(
             self.step,
@@ -195,7 +202,7 @@ class Trainer:
         self.log(values, self.step, self.epoch)
         self.num_lines += len(values)
 
-    def _check_losses(self, losses: Losses) -> None:
+    def _check_losses(self, losses: BatchLosses) -> None:
         if not bool(losses.mean.isfinite().all()):
             bad = [name for name, value in zip(self.tasks, losses.mean.tolist(), strict=True) if not math.isfinite(value)]
             raise TrainingError(f"The loss of {', '.join(bad)} is not finite", where=self._where(), do=_ADVICE)

@@ -48,7 +48,7 @@ class Excused(Centred):
 
 
 def test_a_wrong_transform_is_found_and_named() -> None:
-    with pytest.raises(AssertionError, match="(?s)Centred fails 1 of .*values_are_treated_one_by_one"):
+    with pytest.raises(AssertionError, match=r"(?s)Centred fails 1 of .*values_are_treated_one_by_one"):
         check_transform(Centred, Config())
 
 
@@ -57,5 +57,5 @@ def test_a_declared_failure_is_let_pass() -> None:
 
 
 def test_a_declared_failure_that_does_not_happen_is_reported() -> None:
-    with pytest.raises(AssertionError, match="(?s)Excused fails 1 of .*input_is_left_alone: passes"):
+    with pytest.raises(AssertionError, match=r"(?s)Excused fails 1 of .*input_is_left_alone: passes"):
         check_transform(Excused, Config())

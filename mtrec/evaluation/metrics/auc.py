@@ -37,8 +37,8 @@ def auc(scores: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None, 
 
     Undefined with no rows, with one class only, or where a class has no weight. There is no interval with unequal weights, with fewer than
     two rows of a class, or where the AUC is exactly 0 or 1, at which DeLong's variance is zero and says nothing. The interval rests on the
-    normal approximation and treats rows as independent: trust it little below some ten rows of a class. Without weights, or with equal ones,
-    the result is the same to the last bit for any order of the rows.
+    normal approximation and treats rows as independent: trust it little below some ten rows of a class. Without weights, or with equal
+    ones, the result is the same to the last bit for any order of the rows.
 
     Args:
         scores: [N] of any numeric type, probabilities or logits; infinite ones are ordered as such. float16 and float32 take the fast path.

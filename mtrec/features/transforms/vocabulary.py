@@ -4,6 +4,8 @@ Row 0 is unknown: ids seen less than `min_count` times, which train it, ids cut 
 ascending order, whole numbers by value and text by its UTF-8 bytes, so the rows do not depend on the order of the log.
 """
 
+import itertools
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -74,7 +76,7 @@ class Vocabulary(IdTransform):
 
     def refresh(self) -> None:
         offsets, text = self.offsets.tolist(), self.text.numpy().tobytes()
-        self.rows = {text[start:end].decode(): row for row, (start, end) in enumerate(zip(offsets, offsets[1:], strict=False), start=1)}
+        self.rows = {text[start:end].decode(): row for row, (start, end) in enumerate(itertools.pairwise(offsets), start=1)}
         self.size = 1 + self.numbers.numel() + len(self.rows)
         self.low = int(self.numbers[0]) if self.numbers.numel() else 0
         self.span = int(self.numbers[-1]) - self.low + 1 if self.numbers.numel() else 0

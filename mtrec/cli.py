@@ -1,0 +1,168 @@
+"""The command line. Verbs are imported when they run, so that `mtrec --help` is quick.
+
+Exit codes: 0, 1 unexpected, 2 configuration, 3 data, 4 bundle or artifact, 5 training, 6 a gate said no, 143 after SIGTERM with a checkpoint.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mtrec.errors import ConfigError, MtrecError
+
+__all__ = ["main"]
+
+app = typer.Typer(
+    help="Multi-task recommenders: from a raw log to a served score. `--debug` anywhere shows the traceback of an error.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+ConfigFile = Annotated[Path, typer.Argument(help="A YAML file, see configs/.")]
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Keys to set, such as training.epochs=5.")]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="The directory of a run, such as runs/smoke.")]
+
+
+@app.command()
+def init(
+    log: Annotated[str, typer.Argument(help="A file, directory or glob of Parquet or CSV.")],
+    out: Annotated[Path, typer.Option(help="Where the configuration goes.")] = Path("mtrec.yaml"),
+    time: Annotated[str | None, typer.Option(help="The time column.")] = None,
+    user: Annotated[str | None, typer.Option(help="The user column.")] = None,
+    item: Annotated[str | None, typer.Option(help="The item column.")] = None,
+    labels: Annotated[str | None, typer.Option(help="The label columns, with commas between.")] = None,
+) -> None:
+    """Write a commented configuration from a log's own columns."""
+    from mtrec.jobs.init import init as job
+
+    job(log, time, user, item, labels.split(",") if labels else None, out)
+    typer.echo(f"Wrote {out}. Read it, then: mtrec train {out}")
+
+
+@app.command()
+def prepare(config: ConfigFile, overrides: Overrides = None) -> None:
+    """Check the log, split it, fit the features on train, encode all rows."""
+    from mtrec.config import load
+    from mtrec.console import Stages
+    from mtrec.jobs.prepare import prepare as job
+
+    with Stages() as stages:
+        prepared = job(load(config, overrides), stages)
+    typer.echo(f"{prepared.path}: {', '.join(f'{name} {count:,}' for name, count in prepared.rows.items())} rows")
+
+
+@app.command()
+def train(config: ConfigFile, overrides: Overrides = None) -> None:
+    """Train to the end, or go on where an earlier call stopped; prepares first if needed."""
+    from mtrec.config import load
+    from mtrec.console import Stages
+    from mtrec.jobs.train import train as job
+
+    with Stages() as stages:
+        run = job(load(config, overrides), stages)
+    _show(run.path)
+
+
+@app.command()
+def evaluate(
+    run: RunPath,
+    split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
+    log: Annotated[list[str] | None, typer.Option(help="Judge the rows of these files in place of a split.")] = None,
+    baseline: Annotated[str | None, typer.Option(help="lightgbm: trees on the same rows, a model a task.")] = None,
+) -> None:
+    """Judge a run: exact metrics of each task."""
+    from mtrec.jobs.evaluate import evaluate_run
+    from mtrec.jobs.load import load_run
+
+    if split not in ("train", "valid", "test"):
+        raise ConfigError("There is no such split", found=split, expected="train, valid or test")
+    if baseline not in (None, "lightgbm"):
+        raise ConfigError("There is no such baseline", found=baseline, expected="lightgbm")
+    evaluate_run(load_run(run), split, log, baseline is not None, lambda task: typer.echo(f"lightgbm: {task} done"))
+    _show(run)
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(metavar="RUN_OR_ARTIFACT")],
+    source: Annotated[str, typer.Argument(metavar="INPUT", help="Raw rows: a file, directory or glob.")],
+    out: Annotated[Path, typer.Argument(metavar="OUTPUT.parquet")],
+) -> None:
+    """Score raw rows: keys and one column an output."""
+    from mtrec.console import Stages
+    from mtrec.jobs.predict import predict as job
+
+    with Stages() as stages:
+        num_rows = job(model, source, out, lambda rows: stages("predict", rows))
+    typer.echo(f"{out}: {num_rows:,} rows")
+
+
+@app.command()
+def export(
+    run: RunPath,
+    format: Annotated[str, typer.Option(help="torchscript.")] = "torchscript",
+    out: Annotated[Path | None, typer.Option(help="A new directory; RUN/export if not given.")] = None,
+) -> None:
+    """Write the artifact for serving, once its scores are proven to be those of training."""
+    from mtrec.jobs.export import export_run
+    from mtrec.jobs.load import load_run
+
+    report = export_run(load_run(run), out, format)
+    worst = max(report.differences.values())
+    typer.echo(f"{report.path}: {report.num_rows} held-out rows and their hard variants agree within {worst:.1e}")
+    typer.echo(f"manifest sha256 {report.manifest_sha256}")
+
+
+@app.command("check-artifact")
+def check_artifact(path: Annotated[Path, typer.Argument(metavar="DIR")]) -> None:
+    """Run the public suite of checks on an artifact."""
+    from mtrec.testing.artifact import check_artifact as job
+
+    for name, _ in job(path):
+        typer.echo(f"ok  {name}")
+
+
+@app.command("list")
+def list_parts(folder: Annotated[str, typer.Argument(metavar="PARTS", help="architectures, encoders, losses, transforms, weightings.")]) -> None:
+    """List the parts of one kind with their ideas and options."""
+    from mtrec.console import console
+    from mtrec.jobs.listing import list_parts as job
+
+    console.print(job(folder))
+
+
+@app.command()
+def doctor() -> None:
+    """Look at the installation: versions, whether torchrec loads, disk, rights."""
+    from mtrec.jobs.doctor import doctor as job
+
+    raise typer.Exit(job())
+
+
+def _show(run: Path) -> None:
+    import json
+
+    from mtrec.console import console
+    from mtrec.evaluation.table import metrics_table
+
+    console.print(metrics_table(json.loads((run / "report.json").read_text(encoding="utf-8"))))
+    typer.echo(f"report: {run / 'report.html'}")
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code; errors go to stderr as one paragraph."""
+    debug = "--debug" in sys.argv
+    sys.argv = [word for word in sys.argv if word != "--debug"]
+    try:
+        app()
+    except MtrecError as error:
+        if debug:
+            raise
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except Exception as error:
+        if debug:
+            raise
+        typer.echo(f"error: unexpected {type(error).__name__}: {error} Run again with --debug to see where, and tell us.", err=True)
+        sys.exit(1)

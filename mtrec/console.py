@@ -1,0 +1,53 @@
+"""What a person sees while work goes on: a bar on a terminal, plain lines elsewhere; rows per second at the end of each stage."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+__all__ = ["Stages", "console"]
+
+console = Console(soft_wrap=True)
+
+
+class Stages:
+    """Counts the rows of each stage; call it with the stage's name and the rows just done."""
+
+    def __init__(self) -> None:
+        self._stage: str | None = None
+        self._rows, self._started, self._shown = 0, 0.0, 0.0
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+        self._bar = Progress(*columns, console=console, transient=True) if console.is_terminal else None
+
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._close()
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, stage: str, rows: int) -> None:
+        now = time.perf_counter()
+        if stage != self._stage:
+            self._close()
+            self._stage, self._rows, self._started = stage, 0, now
+            if self._bar is not None:
+                self._bar.add_task(stage, total=None)
+        self._rows += rows
+        if self._bar is not None and now - self._shown > 0.2:
+            self._shown = now
+            self._bar.update(self._bar.task_ids[-1], description=f"{stage}: {self._rows:,} rows")
+
+    def _close(self) -> None:
+        if self._stage is None:
+            return
+        seconds = max(time.perf_counter() - self._started, 1e-9)
+        console.print(f"{self._stage}: {self._rows:,} rows in {seconds:.1f} s, {self._rows / seconds:,.0f} rows per second", highlight=False)
+        if self._bar is not None:
+            self._bar.remove_task(self._bar.task_ids[-1])
+        self._stage = None

@@ -1,0 +1,45 @@
+"""`mtrec export`: the best weights and the fitted features as one artifact, behind the parity gate."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+import mtrec
+from mtrec.errors import ConfigError
+from mtrec.export.torchscript import ParityReport, export_artifact
+from mtrec.jobs.load import Loaded
+from mtrec.training.scoring import score_table
+
+__all__ = ["export_run"]
+
+FORMATS = ("torchscript",)
+
+
+def export_run(loaded: Loaded, out: str | Path | None = None, kind: str = "torchscript") -> ParityReport:
+    """Export a run; an earlier export of the run is replaced, any other directory must not be there.
+
+    Raises:
+        ConfigError: if the format is none of ours.
+        GateError: if the artifact's scores are not the trained model's; then nothing is written.
+    """
+    if kind not in FORMATS:
+        raise ConfigError(f"There is no export format {kind!r} yet", expected=f"one of {', '.join(FORMATS)}")
+    run, config, prepared, features, model = loaded
+
+    def reference(table: pa.Table) -> dict[str, np.ndarray]:
+        return {name: values.numpy() for name, values in model.outputs(score_table(model, features, table)).items()}
+
+    return export_artifact(
+        run.export if out is None else out,
+        feature_set=features,
+        fields=prepared.fields,
+        tables=model.embeddings.tables(),
+        ranker=model.ranker,
+        outputs=model.outputs,
+        sample=prepared.sample(),
+        reference=reference,
+        meta={"name": config.name, "mtrec": mtrec.__version__, "keys": config.log.roles.keys, "dataset_digest": prepared.digest},
+        keys=config.log.roles.keys,
+        replace=out is None,
+    )

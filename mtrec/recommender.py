@@ -1,0 +1,74 @@
+"""The Python face of mtrec: the command line's verbs as methods."""
+
+from pathlib import Path
+from typing import Any, Self
+
+import pandas as pd
+import pyarrow as pa
+
+from mtrec.config import Config, load
+from mtrec.jobs.evaluate import evaluate_run
+from mtrec.jobs.export import export_run
+from mtrec.jobs.load import Loaded, load_run
+from mtrec.jobs.train import train
+from mtrec.training.scoring import score_table
+
+__all__ = ["Recommender"]
+
+
+class Recommender:
+    """A run: train it, judge it, score with it, export it.
+
+        recommender = Recommender.from_config("configs/smoke.yaml").fit()
+        recommender.evaluate()["tasks"]["click"]["auc"]["value"]
+        recommender.predict(frame)
+        recommender.export("artifact")
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self._loaded: Loaded | None = None
+
+    @classmethod
+    def from_config(cls, path: str | Path, overrides: list[str] | None = None) -> Self:
+        """A run from a YAML file and `a.b=1` overrides.
+
+        Raises:
+            ConfigError: with every fault of the configuration.
+        """
+        return cls(load(path, overrides))
+
+    def fit(self) -> Self:
+        """Prepare and train, or go on where an earlier call stopped; a finished run is left as it is."""
+        train(self.config)
+        self._loaded = None
+        return self
+
+    def evaluate(self, split: str = "test", baseline: bool = False) -> dict[str, Any]:
+        """The report of a split, as in report.json."""
+        return evaluate_run(self._run(), split, baseline=baseline)
+
+    def predict(self, table: pd.DataFrame | pa.Table) -> pd.DataFrame:
+        """The outputs of raw rows, one column each; the index is the input's.
+
+        Raises:
+            DataError: naming the columns that are missing or do not fit.
+        """
+        loaded = self._run()
+        is_frame = isinstance(table, pd.DataFrame)
+        rows = pa.Table.from_pandas(table, preserve_index=False) if is_frame else table
+        outputs = loaded.model.outputs(score_table(loaded.model, loaded.features, rows))
+        return pd.DataFrame({name: values.numpy() for name, values in outputs.items()}, index=table.index if is_frame else None)
+
+    def export(self, out: str | Path | None = None) -> Path:
+        """Write the artifact, by default into the run's own directory.
+
+        Raises:
+            GateError: if the artifact's scores are not the trained model's.
+        """
+        return export_run(self._run(), out).path
+
+    def _run(self) -> Loaded:
+        if self._loaded is None:
+            self._loaded = load_run(self.config.run_path)
+        return self._loaded

@@ -59,13 +59,8 @@ def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
     text = SMALL + "seed: -1\ntraining: {epoch: 3, batch_size: many, precision: fp23}\nmodel: {towers: {dropout: 1.5}}\n"
     told = faults_of(tmp_path, text)
     assert "has 5 faults" in told
-    for path in (
-        "seed:",
-        "training.epoch: unknown key. Did you mean 'epochs'?",
-        "training.batch_size:",
-        "training.precision:",
-        "model.towers.dropout:",
-    ):
+    assert "training.epoch: unknown key. Did you mean 'epochs'?" in told
+    for path in ("seed:", "training.batch_size:", "training.precision:", "model.towers.dropout:"):
         assert path in told
     assert "Did you mean 'fp32'?" in told
 

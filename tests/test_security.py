@@ -14,18 +14,8 @@ from mtrec import config
 ROOT = Path(__file__).parents[1]
 FILES = sorted(path for folder in ("mtrec", "pipelines") for path in (ROOT / folder).rglob("*.py"))
 BANNED_MODULES = {"pickle", "_pickle", "cPickle", "pickletools", "dill", "cloudpickle", "joblib", "shelve", "marshal", "torch.hub"}
-BANNED_CALLS = {
-    "eval",
-    "exec",
-    "__import__",
-    "torch.load",
-    "torch.hub.load",
-    "yaml.load",
-    "yaml.unsafe_load",
-    "yaml.full_load",
-    "os.system",
-    "os.popen",
-}
+BANNED_CALLS = {"eval", "exec", "__import__", "torch.load", "torch.hub.load", "os.system", "os.popen"}
+BANNED_CALLS |= {"yaml.load", "yaml.load_all", "yaml.unsafe_load", "yaml.full_load"}
 BANNED_NAMES = {"__reduce__", "__reduce_ex__", "torch.distributed.checkpoint"}
 
 
@@ -106,10 +96,8 @@ def test_tracked_files_name_no_machine() -> None:
     listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
     if listed.returncode:
         pytest.skip("not a git checkout")
-    homes = "|".join(("home", "Users", "root", "work", "mnt", "tmp"))
-    machine = re.compile(
-        rf"(?<![\w.:/\-$}}{{~*]){'/'}(?:{homes})/[\w.]|--(?:extra-)?index-url|https?://[\w.-]*(?:pypi|pythonhosted|artifactory|nexus|mirror)"
-    )
+    registries = "pypi|pythonhosted|artifactory|nexus|mirror"
+    machine = re.compile(rf"(?<![\w.:/\-$}}~*])/(?:home|Users|root|work|mnt)/[\w.]|--(?:extra-)?index-url|https?://[\w.-]*(?:{registries})")
     faults = []
     for name in listed.stdout.splitlines():
         path = ROOT / name

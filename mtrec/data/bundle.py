@@ -38,7 +38,7 @@ class Prepared:
         self.num_numbers = len(self.number_names)
         self.rows: dict[str, int] = meta["rows"]
         self.facts: dict[str, dict[str, dict[str, float]]] = meta["tasks"]
-        self.types: dict[str, str] = meta["types"]
+        self.types: dict[str, str] = dict(meta["types"])  # Pairs: globs take columns in the order of the log.
         self.digest: str = meta["digest"]
 
     def reader(self, split: str, batch_size: int, seed: int = 0, rank: int = 0, world_size: int = 1) -> Reader:

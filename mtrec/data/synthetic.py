@@ -15,7 +15,7 @@ __all__ = ["impressions", "write"]
 _KINDS = ["comedy", "news", "sport", "música", "料理", "travel", "games", "science"]
 
 
-def impressions(num_rows: int, seed: int = 0, num_users: int = 400, num_items: int = 200) -> pa.Table:
+def impressions(num_rows: int, seed: int = 0, num_users: int = 100, num_items: int = 60) -> pa.Table:
     """Rows in the order of time.
 
     Columns: row_id, ts (ms), user_id, item_id (int64), kind (text, null in 5 %), tags (list of text), price (null in 10 %), age_days, past_items
@@ -27,7 +27,7 @@ def impressions(num_rows: int, seed: int = 0, num_users: int = 400, num_items: i
     user = random.integers(num_users, size=num_rows)
     item = (num_items * random.random(num_rows) ** 1.5).astype(np.int64)
     age_days = random.exponential(20.0, size=num_rows)
-    match = (taste_user[user] * taste_item[item]).sum(1) * 0.7
+    match = (taste_user[user] * taste_item[item]).sum(1) 
     click = random.random(num_rows) < _sigmoid(match - 0.5 - 0.03 * age_days + 0.4 * (kind_item[item] == 1))
     buy = random.random(num_rows) < _sigmoid(0.6 * match - 1.0 - 0.15 * price_item[item])
     play = np.exp(2.0 + 0.5 * match + random.normal(0, 0.5, num_rows)) * click

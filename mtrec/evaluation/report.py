@@ -53,7 +53,7 @@ def render_html(report: Mapping[str, Any], history: Sequence[Mapping[str, Any]],
 
     Args:
         report: as report.json has it; `name` is the name of the run, `baselines` adds a column for each.
-        history: rows of metrics.jsonl: {"step", "epoch", "name", "value"}. Drawn are the losses (`train/loss`, `train/<task>/loss`) and the
+        history: rows of metrics.jsonl: {"step", "epoch", "name", "value"}. Drawn are the losses (`train/loss/<task>`) and the
             AUCs (`valid/<task>/auc`, `valid/mean_auc`), as means by epoch.
         scores: by task, the scores [N] and labels [N] of the rows that were judged; regression tasks are left out.
     """
@@ -62,7 +62,7 @@ def render_html(report: Mapping[str, Any], history: Sequence[Mapping[str, Any]],
     plots = [
         _plot("ROC", "roc", _roc(binary), "false positive rate", "true positive rate", unit_square=True),
         _plot("Calibration, 10 equal bins", "calibration", _calibration(binary), "mean score", "share of positives", unit_square=True),
-        _plot("Training loss", "loss", (epoch_lines(history, "train/", "loss"), []), "epoch", "loss"),
+        _plot("Training loss", "loss", (epoch_lines(history, "train/loss/", ""), []), "epoch", "loss"),
         _plot("Valid AUC", "auc", (epoch_lines(history, "valid/", "auc"), []), "epoch", "AUC"),
     ]
     return (

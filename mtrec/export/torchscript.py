@@ -77,12 +77,13 @@ def export_artifact(
     inputs = [Input(each["column"], each["kind"], each.get("aligned_to")) for each in feature_set.signature()]
     served = describe_outputs(outputs)
     _check_sample(sample, inputs, keys)
+    parts = [copy.deepcopy(part).cpu().eval().requires_grad_(False) for part in (feature_set, ranker, outputs)]
+    twin = ServingModel(parts[0], fields, {name: table.cpu() for name, table in tables.items()}, parts[1], parts[2]).eval()
+    with quiet_torchscript():
+        script = torch.jit.freeze(torch.jit.script(twin), optimize_numerics=False)
     with Bundle.create(path, kind="artifact", meta=meta, replace=replace) as bundle:
-        parts = [copy.deepcopy(part).cpu().eval().requires_grad_(False) for part in (feature_set, ranker, outputs)]
-        twin = ServingModel(parts[0], fields, {name: table.cpu() for name, table in tables.items()}, parts[1], parts[2]).eval()
         file = str(bundle.path / "model.pt")
         with quiet_torchscript():
-            script = torch.jit.freeze(torch.jit.script(twin), optimize_numerics=False)
             torch.jit.save(script, file)
             script = torch.jit.load(file, map_location="cpu")  # what was written is what is judged
         differences = check_parity(script, twin, sample, reference, inputs, served, keys)

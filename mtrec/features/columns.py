@@ -74,14 +74,15 @@ def column_type(arrow_type: pa.DataType) -> str:
     return str(arrow_type)
 
 
-def read_columns(table: pa.Table, inputs: Iterable[Input], strict: bool) -> Raw:
-    """Read the inputs of a model from a table.
+def read_columns(rows: pa.Table | pa.RecordBatch, inputs: Iterable[Input], strict: bool) -> Raw:
+    """Read the inputs of a model from the rows of a log.
 
     Nulls inside a list are dropped, and what is aligned with them.
 
     Raises:
         DataError: naming all columns that are missing, of another type, or not aligned; with `strict` those with infinite numbers too.
     """
+    table = pa.Table.from_batches([rows]) if isinstance(rows, pa.RecordBatch) else rows
     raw = Raw(table.num_rows, {}, {})
     faults: list[str] = []
     dropped: dict[str, Dropped] = {}

@@ -14,7 +14,7 @@ from mtrec.errors import BundleError
 from mtrec.features.checks import IdColumns, NumberColumns, StringColumns, number_column
 from mtrec.features.columns import column_types, read_columns
 from mtrec.features.fitting import Fitting
-from mtrec.features.inputs import IdInput, Input, NumberInput, Plan
+from mtrec.features.inputs import Input, Plan
 from mtrec.features.parts import make_chain, make_encoder, takes_numbers
 from mtrec.features.plan import plan
 from mtrec.features.tables import IdTable, table_class
@@ -49,17 +49,19 @@ class FeatureSet(Fitted):
         id_inputs: the F id features in their order: that of the configuration, but those of one table are adjacent.
     """
 
+    number_columns: list[str]
+    input_columns: list[str]
     layout: Tensor
 
     def __init__(self, inputs: Plan, sample_rows: int = 1_000_000) -> None:
         super().__init__()
-        self.number_inputs: list[NumberInput] = inputs.numbers
-        self.id_inputs: list[IdInput] = [feature for table in inputs.tables for feature in table.features]
-        self.number_columns: list[str] = [number.column for number in inputs.numbers]
+        self.number_inputs = inputs.numbers
+        self.id_inputs = [feature for table in inputs.tables for feature in table.features]
+        self.number_columns = [number.column for number in inputs.numbers]
         self.chains = nn.ModuleList(make_chain(number) for number in inputs.numbers)
         self.tables = nn.ModuleList(table_class(table)(table, make_encoder(table)) for table in inputs.tables)
         self.table_names = [table.name for table in inputs.tables]
-        self.input_columns: list[str] = [each.column for each in self.inputs()]
+        self.input_columns = [each.column for each in self.inputs()]
         self.sample_rows = sample_rows
         # The state says what it belongs to, so that it cannot be put on columns in another order.
         chains = [[number.column, *(part.model_dump() for part in number.chain)] for number in inputs.numbers]
@@ -91,7 +93,7 @@ class FeatureSet(Fitted):
         Args:
             row_hash: [n] uint64, a hash of each row that does not depend on where it lies.
         """
-        self._fitting.observe(read_columns(_as_table(batch), self.inputs(), strict=False), row_hash)
+        self._fitting.observe(read_columns(batch, self.inputs(), strict=False), row_hash)
 
     def finish(self) -> None:
         """Fit everything on the rows observed, and forget them.
@@ -111,7 +113,7 @@ class FeatureSet(Fitted):
         Raises:
             DataError: naming all columns that do not fit.
         """
-        raw = read_columns(_as_table(table), self.inputs(), strict)
+        raw = read_columns(table, self.inputs(), strict)
         numbers = np.empty((raw.num_rows, len(self.number_columns)), dtype=np.float32)
         for start in range(0, raw.num_rows, BLOCK_ROWS):
             block = slice(start, start + BLOCK_ROWS)
@@ -180,7 +182,7 @@ class FeatureSet(Fitted):
 
     def raw_inputs(self, table: pa.Table | pa.RecordBatch) -> tuple[NumberColumns, IdColumns, StringColumns]:
         """The inputs of `forward` for the rows of a table."""
-        raw = read_columns(_as_table(table), self.inputs(), strict=False)
+        raw = read_columns(table, self.inputs(), strict=False)
         numbers = {column: torch.from_numpy(values) for column, values in raw.numbers.items()}
         ids: IdColumns = {}
         strings: StringColumns = {}
@@ -197,7 +199,3 @@ class FeatureSet(Fitted):
 
     def _new_fitting(self) -> Fitting:
         return Fitting(self.number_columns, self.chains, self.tables, self.sample_rows)  # type: ignore[arg-type]
-
-
-def _as_table(rows: pa.Table | pa.RecordBatch) -> pa.Table:
-    return pa.Table.from_batches([rows]) if isinstance(rows, pa.RecordBatch) else rows

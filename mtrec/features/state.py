@@ -23,6 +23,7 @@ def load_state(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
     Raises:
         BundleError: if names, types or numbers of dimensions are not those of the module; then nothing is changed.
+            A feature set also refuses the state of other features, and is then of no use.
     """
     expected = module.state_dict()
     faults = [f"{name} is missing" for name in expected if name not in tensors]

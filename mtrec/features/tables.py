@@ -24,13 +24,18 @@ __all__ = ["CrossTable", "IdTable", "IntTable", "NumberTable", "StringTable", "t
 class IdTable(nn.Module, ABC):
     """The encoder of one table, and the columns that it encodes."""
 
+    columns: list[str]
+    max_lengths: list[int]
+    single: list[bool]
+    aligned_to: list[str]
+
     def __init__(self, table: TableInput, encoder: IdTransform) -> None:
         super().__init__()
         self.encoder = encoder
-        self.columns: list[str] = [feature.columns[0] for feature in table.features]
-        self.max_lengths: list[int] = [feature.max_length for feature in table.features]
-        self.single: list[bool] = [feature.kind in ("single", "cross", "buckets") for feature in table.features]
-        self.aligned_to: list[str] = [feature.aligned_to or "" for feature in table.features]
+        self.columns = [feature.columns[0] for feature in table.features]
+        self.max_lengths = [feature.max_length for feature in table.features]
+        self.single = [feature.kind in ("single", "cross", "buckets") for feature in table.features]
+        self.aligned_to = [feature.aligned_to or "" for feature in table.features]
 
     @abstractmethod
     def raw(self, raw: Raw, index: int) -> tuple[pa.Array, NDArray[np.int64]]:
@@ -61,8 +66,9 @@ class IntTable(IdTable):
         all_lengths: list[Tensor] = []
         for index, column in enumerate(self.columns):
             values, lengths = id_column(ids, column, num_rows, self.single[index], False)
-            kept = newest(lengths, self.max_lengths[index])
-            rows.append(self.encoder(values[kept]))
+            if not self.single[index]:
+                values = values[newest(lengths, self.max_lengths[index])]
+            rows.append(self.encoder(values))
             all_lengths.append(lengths.clamp(max=self.max_lengths[index]))
         return rows, all_lengths
 
@@ -78,8 +84,8 @@ class StringTable(IdTable):
         all_lengths: list[Tensor] = []
         for index, column in enumerate(self.columns):
             values, lengths = string_column(strings, column, num_rows, self.single[index])
-            kept = newest(lengths, self.max_lengths[index])
-            rows.append(self.encoder.forward_strings(values)[kept])
+            encoded = self.encoder.forward_strings(values)
+            rows.append(encoded if self.single[index] else encoded[newest(lengths, self.max_lengths[index])])
             all_lengths.append(lengths.clamp(max=self.max_lengths[index]))
         return rows, all_lengths
 
@@ -120,10 +126,13 @@ class NumberTable(IdTable):
 class CrossTable(IdTable):
     """Combinations of the values of several columns; a row that lacks one of them has no value."""
 
+    crossed: list[list[str]]
+    textual: list[list[bool]]
+
     def __init__(self, table: TableInput, encoder: IdTransform) -> None:
         super().__init__(table, encoder)
-        self.crossed: list[list[str]] = [list(feature.columns) for feature in table.features]
-        self.textual: list[list[bool]] = [[each == "string" for each in feature.types] for feature in table.features]
+        self.crossed = [list(feature.columns) for feature in table.features]
+        self.textual = [[each == "string" for each in feature.types] for feature in table.features]
         # An encoder for single ids, such as a vocabulary, is given the combined hash as the id.
         self.combines = not encoder.takes_hashes
 

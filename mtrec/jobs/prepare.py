@@ -40,7 +40,7 @@ def prepare(config: Config, progress: Callable[[str, int], None] = lambda stage,
             bundle.meta["fields"] = [[field.name, field.table, sizes[field.table]] for field in features.id_inputs]
             bundle.meta["many"] = many
             bundle.meta["number_names"] = [number.name for number in features.number_inputs]
-            bundle.meta |= {"rows": facts.rows, "tasks": facts.tasks, "types": column_types(log.schema), "digest": digest, "sections": sections}
+            bundle.meta |= {"rows": facts.rows, "tasks": facts.tasks, "types": list(column_types(log.schema).items()), "digest": digest, "sections": sections}
     return Prepared(path)
 
 

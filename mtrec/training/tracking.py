@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from mtrec.config import Tracking
 from mtrec.store import atomic_file
@@ -33,8 +33,8 @@ _MOST_PARAMS = 100
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 
-class Tracker(Protocol):
-    """What training tells. No method raises or waits, but for `close`."""
+class Tracker:
+    """What training tells; this one keeps nothing. No method raises or waits, but for `close`."""
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """The resolved configuration: sections become dotted names. What a run that goes on has told already is left as it is."""
@@ -69,7 +69,7 @@ def open_tracker(tracking: Tracking, run_path: Path, name: str) -> Tracker:
 
 
 class NoTracking(Tracker):
-    """Keeps nothing."""
+    """Keeps nothing, by the wish of the configuration."""
 
 
 class MlflowTracking(Tracker):
@@ -150,7 +150,8 @@ class MlflowTracking(Tracker):
         experiment_id = experiment.experiment_id if experiment is not None else self._create_experiment(client)
         if not self._silent:
             self._run_id = self._resumed(client) or self._create_run(client, experiment_id)
-        root.handlers[:], root.level = handlers, level  # The store's migrations set up logging for themselves.
+        root.handlers[:] = handlers  # The store's migrations set up logging for themselves.
+        root.setLevel(level)
         self._client = client
 
     def _create_experiment(self, client: Any) -> str:

@@ -84,9 +84,7 @@ class SmallModel(NamedTuple):
         flat = torch.tensor(np.concatenate(parts, axis=1))
         nothing = flat.new_zeros
         with torch.no_grad():
-            batch = FeatureBatch(
-                flat, nothing(len(flat), 0, WIDTH), nothing(len(flat), 0, 0, WIDTH), nothing(len(flat), 0), nothing(len(flat), 0)
-            )
+            batch = FeatureBatch(flat, nothing(len(flat), 0, WIDTH), nothing(len(flat), 0, 0, WIDTH), nothing(len(flat), 0), nothing(len(flat), 0))
             click, buy, seconds = self.ranker(batch).double().numpy().T
         own = 1 / (1 + np.exp(-buy))
         clicked = 1 / (1 + np.exp(-click))

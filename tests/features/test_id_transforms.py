@@ -101,7 +101,7 @@ def test_a_state_of_another_make_is_refused_and_changes_nothing() -> None:
     del state["text"]
     state["numbers"] = state["numbers"].double()
     state["more"] = torch.zeros(1)
-    with pytest.raises(BundleError, match="text is missing; more is unknown; numbers is torch.float64"):
+    with pytest.raises(BundleError, match=r"text is missing; more is unknown; numbers is torch.float64"):
         load_state(transform, state)
     assert rows(transform, 1, 2) == [1, 2]
 
@@ -149,5 +149,5 @@ def test_every_bucket_holds_a_train_value(values: list[float], num_buckets: int)
 
 
 def test_fit_on_nothing_says_which() -> None:
-    with pytest.raises(DataError, match="Vocabulary has no value to be fitted on"):
+    with pytest.raises(DataError, match=r"Vocabulary has no value to be fitted on"):
         vocabulary.Vocabulary(vocabulary.Config()).fit(pa.array([], pa.int64()), np.zeros(0, dtype=np.int64))

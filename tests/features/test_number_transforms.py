@@ -99,7 +99,7 @@ def test_rank_is_exact_at_train_values(values: list[float]) -> None:
 
 @pytest.mark.parametrize("values", [[], [NAN, INF]])
 def test_fit_on_nothing_says_which_and_what_to_do(values: list[float]) -> None:
-    with pytest.raises(DataError, match="Standard has no value to be fitted on.*Drop the feature"):
+    with pytest.raises(DataError, match=r"Standard has no value to be fitted on.*Drop the feature"):
         fitted_standard(*values)
 
 

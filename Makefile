@@ -15,7 +15,6 @@ help:  ## show these lines
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(STAMP)  ## make the log of Complete Journey, then train, evaluate and export on it
-	$(RUN) pipelines.complete_journey --output data/complete_journey/log
 	$(RUN) pipelines.demo
 
 test: $(STAMP)  ## run the fast tests and the examples in docstrings

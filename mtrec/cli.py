@@ -27,17 +27,17 @@ RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="The directory of a
 @app.command()
 def init(
     log: Annotated[str, typer.Argument(help="A file, directory or glob of Parquet or CSV.")],
-    out: Annotated[Path, typer.Option(help="Where the configuration goes.")] = Path("mtrec.yaml"),
     time: Annotated[str | None, typer.Option(help="The time column.")] = None,
     user: Annotated[str | None, typer.Option(help="The user column.")] = None,
     item: Annotated[str | None, typer.Option(help="The item column.")] = None,
     labels: Annotated[str | None, typer.Option(help="The label columns, with commas between.")] = None,
+    output: Annotated[Path | None, typer.Option(help="The file to write; NAME.yaml if not given, named like the log.")] = None,
 ) -> None:
     """Write a commented configuration from a log's own columns."""
     from mtrec.jobs.init import init as job
 
-    job(log, time, user, item, labels.split(",") if labels else None, out)
-    typer.echo(f"Wrote {out}. Read it, then: mtrec train {out}")
+    path = job(log, time, user, item, labels.split(",") if labels else None, output)
+    typer.echo(f"Wrote {path}. Read it, then: mtrec train {path}")
 
 
 @app.command()

@@ -256,7 +256,8 @@ def parse(values: dict[str, Any], where: str | None = None) -> Config:
     if faults or config is None:
         count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
         raise ConfigError(f"The configuration has {count}", where=where, do="\n  " + "\n  ".join(faults))
-    return config
+    # Options left out and options given as the default are one configuration.
+    return Config.model_validate(dump(config))
 
 
 def resolve_part(part: Part) -> tuple[type[Any], Any]:

@@ -247,7 +247,7 @@ def _whole_of_floats(array: Any) -> Any:
 
     array = pc.if_else(pc.is_nan(array), pa.scalar(None, array.type), array)
     if not pc.all(pc.less_equal(pc.abs(array), _EXACT_FLOAT), min_count=0).as_py():
-        raise pa.ArrowInvalid("floats beyond 2^53, which may stand for other ids: use Int64")
+        raise pa.ArrowInvalid("floats beyond 2^53 may stand for other ids, keep them as whole numbers (Int64)")
     return array.cast(pa.int64())  # refuses fractions
 
 

@@ -2,7 +2,8 @@
 
     python -m pipelines.demo
 
-Run it from the top of a checkout, with the extras `demo` and `gbdt`. What is done already is not done again, except the judging.
+Run it from the top of a checkout, with the extras `demo` and `gbdt`. A prepared log and a finished run are
+not made again.
 """
 
 import time
@@ -29,9 +30,8 @@ CONFIG = "configs/complete_journey.yaml"
 def main() -> None:
     """Log, prepare, train, evaluate, export, predict; then say where everything lies."""
     started = time.perf_counter()
-    if not any(LOG.glob("*.parquet")):
-        console.print("Joining the raw files into a log")
-        build(LOG)
+    console.print("Joining the raw files into a log")
+    build(LOG)
     config = load(CONFIG)
     with Stages() as stages:
         run = train(config, stages)
@@ -47,7 +47,8 @@ def main() -> None:
     console.print(f"report        {run.path / 'report.html'}")
     console.print(f"artifact      {artifact.path}, largest difference from training's scores {max(artifact.differences.values()):.1e}")
     console.print(f"predictions   {predictions}")
-    console.print(f"MLflow store  {config.tracking.uri}, artifacts in {config.tracking.artifacts}; look with: mlflow ui --backend-store-uri {config.tracking.uri}")
+    console.print(f"MLflow store  {config.tracking.uri}, artifacts in {config.tracking.artifacts}")
+    console.print(f"              look with: mlflow ui --backend-store-uri {config.tracking.uri}")
     console.print(f"All in {time.perf_counter() - started:.0f} s")
 
 

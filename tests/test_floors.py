@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = [
     {"errors"},
-    {"store", "schema", "registry", "hash64", "request"},
+    {"store", "schema", "registry", "hash64", "request", "console"},
     {"checks"},
     {"config"},
     {"types"},

@@ -4,6 +4,7 @@ Every user and item has a hidden taste; click, buy (of clicks) and play time fol
 the numbers beats one that does not.
 """
 
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -74,3 +75,12 @@ def _past(user: np.ndarray, item: np.ndarray, click: np.ndarray, random: np.rand
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:
     return 1.0 / (1.0 + np.exp(-x))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Write a generated log.")
+    parser.add_argument("path")
+    parser.add_argument("--rows", type=int, default=12_000)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    write(arguments.path, arguments.rows, arguments.seed)

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from mtrec.errors import DataError
+from mtrec.errors import BundleError, DataError
 from mtrec.export.parity import Reference, check_parity
 from mtrec.export.serving_model import ServingModel
 from mtrec.features.feature_set import FeatureSet
@@ -71,11 +71,12 @@ def export_artifact(
 
     Raises:
         DataError: if the sample is empty, or lacks a column.
-        BundleError: if the directory exists, or the tables do not fit.
+        BundleError: if the directory exists, or fields or tables do not fit the features.
         GateError: if a score differs; then nothing is written.
     """
     inputs = [Input(each["column"], each["kind"], each.get("aligned_to")) for each in feature_set.signature()]
     served = describe_outputs(outputs)
+    _check_fields(fields, feature_set)
     _check_sample(sample, inputs, keys)
     parts = [copy.deepcopy(part).cpu().eval().requires_grad_(False) for part in (feature_set, ranker, outputs)]
     twin = ServingModel(parts[0], fields, {name: table.cpu() for name, table in tables.items()}, parts[1], parts[2]).eval()
@@ -97,6 +98,13 @@ def describe_outputs(outputs: Outputs) -> list[Output]:
     tasks = zip(outputs.names, outputs.task_of_output, strict=True)
     scales = outputs.scale_T.tolist()
     return [Output(name, "binary") if outputs.is_binary[task] else Output(name, "regression", scales[task]) for name, task in tasks]
+
+
+def _check_fields(fields: list[IdField], feature_set: FeatureSet) -> None:
+    sizes = feature_set.table_sizes()
+    expected = [IdField(each.name, each.table, sizes[each.table]) for each in feature_set.id_inputs]
+    if fields != expected:
+        raise BundleError("The id fields are not those of the features", found=fields, expected=expected, do="Export with the run's own features.")
 
 
 def _check_sample(sample: pa.Table, inputs: list[Input], keys: Sequence[str]) -> None:

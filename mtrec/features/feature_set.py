@@ -195,7 +195,7 @@ class FeatureSet(Fitted):
 
     def refresh(self) -> None:
         if bytes(self.layout.tolist()).decode(errors="replace") != self.layout_text:
-            raise BundleError("The state belongs to other features", expected=self.layout_text, do="Run prepare again.")
+            raise BundleError("The fitted state belongs to other features, or to other options of them", do="Run prepare again.")
 
     def _new_fitting(self) -> Fitting:
         return Fitting(self.number_columns, self.chains, self.tables, self.sample_rows)  # type: ignore[arg-type]

@@ -2,18 +2,18 @@
 
 from pathlib import Path
 
-from mtrec.testing.environment import Finding, examine
+from mtrec.testing.environment import examine
 
-__all__ = ["doctor", "print_findings"]
-
-
-def doctor(directory: Path | None = None) -> list[Finding]:
-    """What was looked at, good or not: versions, imports, cores, and rights and room in the working directory or another one."""
-    return examine(directory if directory is not None else Path())
+__all__ = ["doctor"]
 
 
-def print_findings(findings: list[Finding]) -> int:
-    """Print one line for each finding, what to do under the bad ones, and give the exit code: 0 if all is good, else 1."""
+def doctor(directory: Path | None = None) -> int:
+    """Print what was looked at, good or not: versions, imports, cores, and rights and room in the working directory or another one.
+
+    Returns:
+        The exit code: 0 if all is good, else 1.
+    """
+    findings = examine(directory if directory is not None else Path())
     width = max(len(finding.name) for finding in findings)
     for finding in findings:
         print(f"{'ok ' if finding.good else 'BAD'}  {finding.name:<{width}}  {finding.text}")

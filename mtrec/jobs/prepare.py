@@ -24,7 +24,7 @@ def prepare(config: Config, progress: Callable[[str, int], None] = lambda stage,
     Args:
         progress: called with the pass ("fit", "encode") and the rows just done.
     """
-    features = FeatureSet.build(config.features, column_types(available_columns(config.log.source, config.log.join)))
+    features = FeatureSet.build(config.features, _candidates(config, column_types(available_columns(config.log.source, config.log.join))))
     log = LogFiles(config.log.source, [*features.input_columns, *config.columns_beside_features()], config.log.join)
     splitter = Splitter(config.log, log.schema, config.seed)
     sections = config.sections_of_preparation()
@@ -46,7 +46,14 @@ def prepare(config: Config, progress: Callable[[str, int], None] = lambda stage,
 
 def load_features(config: Config, prepared: Prepared) -> FeatureSet:
     """The fitted features of a prepared log."""
-    features = FeatureSet.build(config.features, prepared.types)
+    features = FeatureSet.build(config.features, _candidates(config, prepared.types))
     load_state(features, load_file(prepared.path / "features.safetensors"))
     features.eval()
     return features
+
+
+def _candidates(config: Config, types: dict[str, str]) -> dict[str, str]:
+    """The columns that may be features: a glob takes no label, key, weight, time or split column, only its own name does."""
+    named = {feature.column for feature in config.features.ids} | {feature.column for feature in config.features.numbers}
+    beside = set(config.columns_beside_features()) - named
+    return {name: kind for name, kind in types.items() if name not in beside}

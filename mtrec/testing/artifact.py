@@ -15,6 +15,9 @@ __all__ = ["ARTIFACT_CHECKS", "check_artifact"]
 
 ARTIFACT_CHECKS: dict[str, Check] = {check.__name__: check for check in (*SCORE_CHECKS, *REQUEST_CHECKS, *SURROUNDINGS_CHECKS)}
 
+# A wrong program can fail in any way, and the other checks are to run all the same.
+FAILURES = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError, torch.jit.Error)
+
 
 def check_artifact(path: str | Path, report: Callable[[str, bool], None] = lambda name, ok: None) -> list[tuple[str, bool]]:
     """Hold an artifact to its promises, all faults in one report.
@@ -47,7 +50,7 @@ def _fault(check: Check, case: ArtifactCase, report: Callable[[str, bool], None]
     fault = None
     try:
         check(case)
-    except (AssertionError, GateError, torch.jit.Error) as error:
-        fault = str(error)
+    except FAILURES as error:
+        fault = str(error) if isinstance(error, AssertionError | GateError) else f"{type(error).__name__}: {error}"
     report(check.__name__, fault is None)
     return fault

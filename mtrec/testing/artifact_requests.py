@@ -49,19 +49,19 @@ def _wrong_requests(request: Request, inputs: list[Input]) -> Iterator[tuple[str
         elif each.kind.startswith("string"):
             texts, lengths = strings[column]
             yield f"a request without `{column}`", (numbers, ids, {name: strings[name] for name in strings if name != column})
-            for fault, wrong in _wrong_lengths(lengths):
+            for fault, wrong in _wrong_lengths(lengths, alone=len(inputs) == 1):
                 yield f"`{column}` with {fault}", (numbers, ids, {**strings, column: (texts, wrong)})
         else:
             values, lengths = ids[column]
             yield f"a request without `{column}`", (numbers, {name: ids[name] for name in ids if name != column}, strings)
-            for fault, wrong in _wrong_lengths(lengths):
+            for fault, wrong in _wrong_lengths(lengths, alone=len(inputs) == 1):
                 yield f"`{column}` with {fault}", (numbers, {**ids, column: (values, wrong)}, strings)
             yield f"`{column}` of two dimensions", (numbers, {**ids, column: (values.unsqueeze(1), lengths)}, strings)
             if each.kind != "number_list" and len(values):
                 yield f"`{column}` of fractions", (numbers, {**ids, column: (values + 0.5, lengths)}, strings)
 
 
-def _wrong_lengths(lengths: Tensor) -> Iterator[tuple[str, Tensor]]:
+def _wrong_lengths(lengths: Tensor, alone: bool) -> Iterator[tuple[str, Tensor]]:
     yield "lengths that promise more values", lengths + (torch.arange(len(lengths)) == 0)
     yield "lengths that are fractions", lengths + 0.0
     yield "lengths of two dimensions", lengths.unsqueeze(1)
@@ -72,7 +72,8 @@ def _wrong_lengths(lengths: Tensor) -> Iterator[tuple[str, Tensor]]:
     overflowing = lengths.clone()
     overflowing[:4] += 2**62
     yield "lengths whose sum wraps around", overflowing
-    yield "fewer lengths than rows", torch.cat([lengths[:1] + lengths[1], lengths[2:]])
+    if not alone:  # nothing else says how many rows there are
+        yield "fewer lengths than rows", torch.cat([lengths[:1] + lengths[1], lengths[2:]])
 
 
 REQUEST_CHECKS: tuple[Check, ...] = (wrong_requests_are_refused_by_name, other_columns_are_ignored)

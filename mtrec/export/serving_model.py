@@ -24,7 +24,9 @@ class _Table(nn.Module):
 
     def forward(self, values: Tensor, lengths: Tensor) -> Tensor:
         """The mean of the rows of each bag, zeros for an empty one: values [sum], lengths [f B] -> [f B, d]"""
-        return functional.embedding_bag(values, self.weight, lengths.cumsum(0) - lengths, mode="mean")
+        sums = functional.embedding_bag(values, self.weight, lengths.cumsum(0) - lengths, mode="sum")
+        # Times the reciprocal, as the fused look-up of training does it: then both round alike, to the last bit.
+        return sums * (1.0 / lengths.clamp(min=1).to(sums.dtype)).unsqueeze(1)
 
 
 class ServingModel(nn.Module):
@@ -40,6 +42,8 @@ class ServingModel(nn.Module):
     Raises:
         BundleError: naming all tables that do not fit the fields.
     """
+
+    num_fields_of_table: list[int]
 
     def __init__(self, feature_set: nn.Module, fields: list[IdField], tables: dict[str, Tensor], ranker: nn.Module, outputs: nn.Module) -> None:
         super().__init__()

@@ -26,7 +26,7 @@ class RankingModel(nn.Module):
         precision: bf16 runs the ranker under autocast in training; embeddings, losses and outputs, and all of evaluation, stay in float32.
 
     Attributes:
-        gradient_hook: called with the gradient of the embedded batch before it reaches the tables.
+        gradient_hook: called with each gradient of the embedded batch before it reaches the tables.
     """
 
     gradient_hook: Callable[[Tensor], None] | None = None
@@ -37,8 +37,10 @@ class RankingModel(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         features = self.embeddings(batch)
-        if self.gradient_hook is not None and features.flat.requires_grad:
-            features.flat.register_hook(self.gradient_hook)
+        if self.gradient_hook is not None:
+            for part in features:
+                if part.requires_grad:
+                    part.register_hook(self.gradient_hook)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.training and self.precision == "bf16"):
             logits: Tensor = self.ranker(features)
         return logits.float()

@@ -1,22 +1,24 @@
 """Checkpoints: everything that a run needs to go on bit for bit, in safetensors and JSON."""
 
 import json
+import logging
 import re
 import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mtrec.errors import BundleError
 from mtrec.store import MANIFEST, Bundle
 
-__all__ = ["KIND", "Snapshot", "latest", "load", "prune", "save", "step_path"]
+__all__ = ["KIND", "Snapshot", "latest", "load", "prune", "rewind", "save", "step_path"]
 
 KIND = "checkpoint"
-_NAME = re.compile(r"step-(\d{9})")
+_NAME = re.compile(r"step-(\d{9,})")
 
 
 class Snapshot(NamedTuple):
@@ -25,17 +27,19 @@ class Snapshot(NamedTuple):
     Attributes:
         tensors: by group (dense, average, optimizer, tables, tables_optimizer, training), each by name.
         state: what JSON can hold: step, epoch, row, best epoch and such.
+        meta: what the checkpoint belongs to: the configuration, the digest of the log, versions.
     """
 
     tensors: dict[str, dict[str, Tensor]]
     state: dict[str, Any]
+    meta: dict[str, Any]
 
 
 def step_path(folder: Path, step: int) -> Path:
     return folder / f"step-{step:09d}"
 
 
-def save(path: Path, snapshot: Snapshot, meta: dict[str, Any]) -> None:
+def save(path: Path, snapshot: Snapshot) -> None:
     """Write a checkpoint; one of the same step is replaced.
 
     Raises:
@@ -43,9 +47,12 @@ def save(path: Path, snapshot: Snapshot, meta: dict[str, Any]) -> None:
     """
     for group, tensors in snapshot.tensors.items():
         _refuse_non_finite(group, tensors, path)
-    with Bundle.create(path, KIND, meta, replace=True) as bundle:
+    with Bundle.create(path, KIND, snapshot.meta, replace=True) as bundle:
         for group, tensors in snapshot.tensors.items():
-            save_file({name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}, bundle.path / f"{group}.safetensors")
+            try:
+                save_file({name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}, bundle.path / f"{group}.safetensors")
+            except SafetensorError as error:  # What the disk said, in its words.
+                raise OSError(str(error)) from error
         (bundle.path / "state.json").write_text(json.dumps(snapshot.state, indent=1, allow_nan=False), encoding="utf-8")
 
 
@@ -56,42 +63,81 @@ def load(path: Path) -> Snapshot:
         BundleError: if it is damaged, or holds a weight that is not finite.
     """
     bundle = Bundle.open(path, KIND)
-    tensors = {Path(name).stem: load_file(bundle.path / name) for name in bundle.files if name.endswith(".safetensors")}
+    try:
+        tensors = {Path(name).stem: load_file(bundle.path / name) for name in bundle.files if name.endswith(".safetensors")}
+        state = json.loads((bundle.path / "state.json").read_text(encoding="utf-8"))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise BundleError("The checkpoint cannot be read", where=path, found=error, do="Go on from another one with `--from`.") from error
     for group, found in tensors.items():
         _refuse_non_finite(group, found, path)
-    return Snapshot(tensors, json.loads((bundle.path / "state.json").read_text(encoding="utf-8")))
+    return Snapshot(tensors, state, bundle.meta)
 
 
 def latest(folder: Path) -> Path | None:
-    """The last complete checkpoint; directories without a manifest were never committed and are passed over.
+    """The last complete checkpoint; directories without a manifest were never committed and are passed over with a line.
 
     Raises:
         BundleError: if the last complete one is damaged, naming the newest that is whole.
     """
-    complete = sorted((p for p in folder.glob("step-*") if _NAME.fullmatch(p.name) and Bundle.is_complete(p)), reverse=True)
-    for place, path in enumerate(complete):
-        try:
-            Bundle.open(path, KIND)
-        except BundleError as error:
-            if place == 0:
-                damaged = error
-            continue
-        if place == 0:
-            return path
-        raise BundleError(str(damaged), do=f"The newest whole checkpoint is {path}: remove the damaged one to go on from there.")
-    if complete:
-        raise BundleError(str(damaged), do="No whole checkpoint is left: remove them to begin again.")
-    return None
+    for path in _steps(folder):
+        if not Bundle.is_complete(path):
+            logging.getLogger("mtrec").warning("%s has no manifest, so it was never finished: it is passed over.", path)
+    complete = [path for path in reversed(_steps(folder)) if Bundle.is_complete(path)]
+    if not complete:
+        return None
+    try:
+        return Bundle.open(complete[0], KIND).path
+    except BundleError as error:
+        whole = next((path for path in complete[1:] if _is_whole(path)), None)
+        do = f"The newest whole checkpoint is {whole}: `mtrec train` goes on there with `--from {whole}`." if whole else "No whole one is left."
+        raise BundleError(f"The last checkpoint cannot be used: {str(error).removesuffix('.')}", do=do) from error
+
+
+def rewind(folder: Path, path: Path) -> Path:
+    """Go back to a checkpoint of the folder: those after it are removed.
+
+    Raises:
+        BundleError: if it is no checkpoint of this folder, or damaged; then nothing is removed.
+    """
+    chosen = folder / path.name
+    if path.resolve() != chosen.resolve() or not _NAME.fullmatch(path.name):
+        raise BundleError("This is no checkpoint of the run", where=path, expected=f"one of {', '.join(str(one) for one in _steps(folder)) or 'none'}")
+    Bundle.open(chosen, KIND)
+    for later in _steps(folder):
+        if _step(later) > _step(chosen):
+            _remove(later)
+    return chosen
 
 
 def prune(folder: Path, keep: int, best: Path | None) -> None:
-    """Remove all but the last `keep` checkpoints and the best."""
-    complete = sorted(p for p in folder.glob("step-*") if _NAME.fullmatch(p.name))
-    for path in complete[: max(0, len(complete) - keep)]:
-        if path != best:
-            # Without its manifest a directory is no checkpoint: a kill half-way leaves nothing that looks like one.
-            (path / MANIFEST).unlink(missing_ok=True)
-            shutil.rmtree(path, ignore_errors=True)
+    """Remove all but the last `keep` complete checkpoints and the best."""
+    complete = [path for path in _steps(folder) if Bundle.is_complete(path)]
+    kept = {*complete[-keep:], best}
+    for path in _steps(folder):
+        if path not in kept:
+            _remove(path)
+
+
+def _steps(folder: Path) -> list[Path]:
+    return sorted((path for path in folder.glob("step-*") if _NAME.fullmatch(path.name)), key=_step)
+
+
+def _step(path: Path) -> int:
+    return int(path.name.removeprefix("step-"))
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        Bundle.open(path, KIND)
+    except BundleError:
+        return False
+    return True
+
+
+def _remove(path: Path) -> None:
+    # Without its manifest a directory is no checkpoint: a kill half-way leaves nothing that looks like one.
+    (path / MANIFEST).unlink(missing_ok=True)
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def _refuse_non_finite(group: str, tensors: dict[str, Tensor], path: Path) -> None:

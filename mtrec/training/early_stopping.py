@@ -12,8 +12,8 @@ _LOWER_IS_BETTER = ("logloss", "rmse")
 class BestEpoch:
     """Keeps the metrics of the best epoch, and counts the epochs since.
 
-    Without a configuration no epoch is better than the last one, and nothing stops early. A metric that is undefined, such as the AUC of a valid
-    split with one class, never counts as better; the first epoch always does.
+    Without a configuration no epoch is better than the last one, and nothing stops early. An epoch whose metric is undefined, such as the AUC of a
+    split with one class, is not better than one where it was defined; if it never was, there is nothing to judge by, and the last epoch is the best.
     """
 
     def __init__(self, config: EarlyStopping | None) -> None:
@@ -41,17 +41,13 @@ class BestEpoch:
 
 
 def _better(metric: str, new: dict[str, float], best: dict[str, float]) -> bool:
-    if metric == "no_task_worse":
-        judged = [name for name in best if name.endswith(("/auc", "/rmse"))]
-        gains = [_gain(name, new, best) for name in judged]
-        return all(gain is not None and gain >= 0 for gain in gains) and any(gain is not None and gain > 0 for gain in gains)
-    gain = _gain(metric, new, best)
-    return gain is not None and gain > 0
+    names = [name for name in best if name.endswith(("/auc", "/rmse"))] if metric == "no_task_worse" else [metric]
+    known = [name for name in names if name in best]
+    if not known:
+        return True
+    gains = [_gain(name, new[name], best[name]) if name in new else -1.0 for name in known]
+    return min(gains) >= 0 and max(gains) > 0
 
 
-def _gain(name: str, new: dict[str, float], best: dict[str, float]) -> float | None:
-    if name not in new:
-        return None
-    if name not in best:
-        return 1.0
-    return (best[name] - new[name]) if name.rpartition("/")[2] in _LOWER_IS_BETTER else (new[name] - best[name])
+def _gain(name: str, new: float, best: float) -> float:
+    return best - new if name.rpartition("/")[2] in _LOWER_IS_BETTER else new - best

@@ -35,10 +35,6 @@ class AveragedWeights:
         finally:
             self._put(kept)
 
-    def load(self, average: dict[str, Tensor]) -> None:
-        for name, value in self.average.items():
-            value.copy_(average[name])
-
     @torch.no_grad()
     def _put(self, values: dict[str, Tensor]) -> None:
         for name, weight in self._live.items():

@@ -58,13 +58,19 @@ class DenseStep:
         """Take over what `state` gave.
 
         Raises:
-            BundleError: if the state belongs to other parameters.
+            BundleError: if the state belongs to other parameters, or to another optimizer.
         """
-        by_index: dict[int, dict[str, Tensor]] = {}
         index = {name: i for i, name in enumerate(self.parameters)}
+        kinds = {"adagrad": {"step", "sum"}}.get(self.config.kind, {"step", "exp_avg", "exp_avg_sq"})
+        by_index: dict[int, dict[str, Tensor]] = {}
+        faults = []
         for key, value in state.items():
             name, _, kind = key.rpartition("/")
-            if name not in index:
-                raise BundleError("The optimizer's state belongs to another model", found=name, expected=", ".join(index))
+            if name not in index or kind not in kinds or (kind != "step" and value.shape != self.parameters[name].shape):
+                faults.append(f"{key} {list(value.shape)}")
+                continue
             by_index.setdefault(index[name], {})[kind] = value.clone()
+        faults += [f"{list(index)[i]} has {sorted(found)} only" for i, found in by_index.items() if found.keys() != kinds]
+        if faults:
+            raise BundleError("The optimizer's state belongs to another model or optimizer", found="; ".join(faults[:8]), expected=", ".join(index))
         self.optimizer.load_state_dict({"state": by_index, "param_groups": self.optimizer.state_dict()["param_groups"]})

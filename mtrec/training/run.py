@@ -10,7 +10,7 @@ from mtrec.config import Config, dump, load, to_yaml
 from mtrec.errors import BundleError, ConfigError
 from mtrec.store import append_line, atomic_file, sweep
 
-__all__ = ["RunDirectory"]
+__all__ = ["RunDirectory", "differences"]
 
 # A run that goes on may still be told to log elsewhere.
 _FREE = ("tracking", "run_dir")
@@ -30,7 +30,8 @@ class RunDirectory:
     def existing(cls, path: str | Path) -> "RunDirectory":
         run = cls(path)
         if not run.config_file.is_file():
-            raise BundleError("There is no run here", where=path, expected="the directory of a run, such as runs/<name>", do="Train first: `mtrec train CONFIG`.")
+            expected = "the directory of a run, such as runs/<name>"
+            raise BundleError("There is no run here", where=path, expected=expected, do="Train first: `mtrec train CONFIG`.")
         return run
 
     @property
@@ -57,23 +58,30 @@ class RunDirectory:
         return load(self.config_file)
 
     def begin(self, config: Config) -> None:
-        """Write the configuration of a new run, or see that a run which goes on has the same one.
+        """Write the configuration of a new run, or see that a run which has a checkpoint goes on with the same one.
 
         Raises:
             ConfigError: listing the keys that differ.
+            BundleError: if the directory cannot be written.
         """
-        self.checkpoints.mkdir(parents=True, exist_ok=True)
-        self.path.chmod(0o700)
+        if self.config_file.is_file() and any(self.checkpoints.glob("step-*")):
+            found = differences(dump(self.config()), dump(config))
+            if found:
+                do = "Set them back, or give the run another name."
+                raise ConfigError(f"The run was begun with another configuration: {'; '.join(found)}", where=self.path, do=do)
+        try:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            self.path.chmod(0o700)
+        except OSError as error:
+            raise BundleError("The directory cannot be written", where=self.path, found=error, do="Check its rights, or set run_dir.") from error
         sweep(self.path)
         sweep(self.checkpoints)
-        if self.config_file.is_file():
-            differing = _differences(dump(self.config()), dump(config))
-            if differing:
-                do = "Set them back, or give the run another name."
-                raise ConfigError(f"The run was begun with another configuration: {'; '.join(differing)}", where=self.path, do=do)
-            return
-        with atomic_file(self.config_file) as aside:
-            aside.write_text(to_yaml(config), encoding="utf-8")
+        text = to_yaml(config)
+        if not any(self.checkpoints.glob("step-*")) and (not self.config_file.is_file() or self.config_file.read_text(encoding="utf-8") != text):
+            # Nothing was trained yet, so that a mistake in the first configuration can be mended in place.
+            (self.path / "mlflow_run_id").unlink(missing_ok=True)
+            with atomic_file(self.config_file) as aside:
+                aside.write_text(text, encoding="utf-8")
 
     def log(self, lines: list[dict[str, Any]]) -> None:
         for line in lines:
@@ -83,7 +91,8 @@ class RunDirectory:
         """The lines of metrics.jsonl: step, epoch, name, value."""
         if not self.metrics_file.is_file():
             return []
-        return [json.loads(line) for line in self.metrics_file.read_text(encoding="utf-8").splitlines()]
+        lines = self.metrics_file.read_bytes().splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith(b"\n")]  # A line without its end is still being written.
 
     def keep_lines(self, count: int) -> None:
         """Cut metrics.jsonl back to its first `count` lines: what was logged after the checkpoint will be logged again."""
@@ -93,14 +102,19 @@ class RunDirectory:
                 aside.write_bytes(b"".join(lines[:count]))
 
 
-def _differences(old: Any, new: Any, path: str = "") -> list[str]:
+def differences(old: Any, new: Any, path: str = "") -> list[str]:
+    """The dotted keys in which two dumped configurations differ, each with both values; where a run is told to log does not count."""
     if path in _FREE:
         return []
     if isinstance(old, dict) and isinstance(new, dict):
         keys = dict.fromkeys([*old, *new])
-        return [text for key in keys for text in _differences(old.get(key), new.get(key), f"{path}.{key}".lstrip("."))]
+        found = [text for key in keys for text in differences(old.get(key), new.get(key), f"{path}.{key}".lstrip("."))]
+        # The columns of labels and logits stand in the order of the tasks; elsewhere order says nothing.
+        if path == "tasks" and not found and list(old) != list(new):
+            found = [f"{path} were in the order {', '.join(old)}, are {', '.join(new)}"]
+        return found
     return [] if old == new else [f"{path} was {_short(old)}, is {_short(new)}"]
 
 
 def _short(value: Any) -> str:
-    return yaml.safe_dump(value, default_flow_style=True, width=200).splitlines()[0][:80]
+    return str(yaml.safe_dump(value, default_flow_style=True, width=200, allow_unicode=True).splitlines()[0][:80])

@@ -1,5 +1,7 @@
 """The scores of a split: the model over all rows in order."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -9,11 +11,14 @@ import torch
 from torch import Tensor
 
 from mtrec.data.reader import Reader
+from mtrec.errors import TrainingError
 from mtrec.features.feature_set import Encoded, FeatureSet
 from mtrec.training.assemble import RankingModel
 from mtrec.types import Batch, Cursor
 
-__all__ = ["Scores", "score", "score_table"]
+__all__ = ["SCORING_ROWS", "Scores", "score", "score_table"]
+
+SCORING_ROWS = 16_384  # Rows scored at a time; it bounds memory only.
 
 
 class Scores(NamedTuple):
@@ -28,14 +33,18 @@ class Scores(NamedTuple):
 
 @torch.no_grad()
 def score(model: RankingModel, reader: Reader) -> Scores:
-    """Score the rows of a reader; the model's mode is restored afterwards."""
-    was_training = model.training
-    model.eval()
+    """Score the rows of a reader; the model's mode is restored afterwards.
+
+    Raises:
+        TrainingError: if a score is not finite.
+    """
     parts: list[tuple[Tensor, ...]] = []
-    for batch in reader.in_order():
-        predictions = model.outputs.conditional(model(batch))
-        parts.append((predictions, batch.labels, batch.label_mask, batch.weight, batch.row))
-    model.train(was_training)
+    with _evaluating(model):
+        for batch in reader.in_order():
+            predictions = model.outputs.conditional(model(batch))
+            if not bool(predictions.isfinite().all()):
+                raise TrainingError("A score is not finite", where=f"{reader.path}, row {batch.cursor.row} on", do="Lower the learning rates.")
+            parts.append((predictions, batch.labels, batch.label_mask, batch.weight, batch.row))
     if not parts:
         num_tasks = len(model.outputs.is_binary)
         none = np.zeros((0, num_tasks), dtype=np.float32)
@@ -45,12 +54,20 @@ def score(model: RankingModel, reader: Reader) -> Scores:
 
 @torch.no_grad()
 def score_table(model: RankingModel, features: FeatureSet, table: pa.Table) -> Tensor:
-    """The logits of raw rows, encoded here. [rows, T]"""
+    """The logits of raw rows, encoded here, slice by slice. [rows, T]"""
+    with _evaluating(model):
+        starts = range(0, max(table.num_rows, 1), SCORING_ROWS)
+        return torch.cat([model(_to_batch(features.encode(table.slice(start, SCORING_ROWS), strict=False))) for start in starts])
+
+
+@contextmanager
+def _evaluating(model: RankingModel) -> Iterator[None]:
     was_training = model.training
     model.eval()
-    logits: Tensor = model(_to_batch(features.encode(table, strict=False)))
-    model.train(was_training)
-    return logits
+    try:
+        yield
+    finally:
+        model.train(was_training)
 
 
 def _to_batch(encoded: Encoded) -> Batch:

@@ -128,3 +128,10 @@ def test_fields_of_other_features_are_refused(model: SmallModel, tmp_path: Path)
     for fields in (model.fields[::-1], model.fields[1:], [model.fields[0]._replace(num_rows=2), *model.fields[1:]]):
         with pytest.raises(BundleError, match="not those of the features"):
             model.export(tmp_path / "artifact", fields=fields)
+
+
+@pytest.mark.parametrize("part", ["ids", "numbers"])
+def test_models_with_one_sort_of_features_only(part: str, tmp_path: Path) -> None:
+    model = small_model((part,))
+    model.export(tmp_path / "artifact")
+    assert load_artifact(tmp_path / "artifact", self_check=True).predict(make_log(3)).shape == (3, 4)

@@ -4,6 +4,7 @@ Exit codes: 0, 1 unexpected, 2 configuration, 3 data, 4 bundle or artifact, 5 tr
 """
 
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -53,14 +54,18 @@ def prepare(config: ConfigFile, overrides: Overrides = None) -> None:
 
 
 @app.command()
-def train(config: ConfigFile, overrides: Overrides = None) -> None:
+def train(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    start_from: Annotated[Path | None, typer.Option("--from", metavar="CHECKPOINT", help="Go back to this checkpoint of the run.")] = None,
+) -> None:
     """Train to the end, or go on where an earlier call stopped; prepares first if needed."""
     from mtrec.config import load
     from mtrec.console import Stages
     from mtrec.jobs.train import train as job
 
     with Stages() as stages:
-        run = job(load(config, overrides), stages)
+        run = job(load(config, overrides), stages, start_from)
     _show(run.path)
 
 
@@ -75,8 +80,6 @@ def evaluate(
     from mtrec.jobs.evaluate import evaluate_run
     from mtrec.jobs.load import load_run
 
-    if split not in ("train", "valid", "test"):
-        raise ConfigError("There is no such split", found=split, expected="train, valid or test")
     if baseline not in (None, "lightgbm"):
         raise ConfigError("There is no such baseline", found=baseline, expected="lightgbm")
     evaluate_run(load_run(run), split, log, baseline is not None, lambda task: typer.echo(f"lightgbm: {task} done"))
@@ -156,13 +159,12 @@ def main() -> None:
     sys.argv = [word for word in sys.argv if word != "--debug"]
     try:
         app()
-    except MtrecError as error:
-        if debug:
-            raise
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
     except Exception as error:
         if debug:
-            raise
-        typer.echo(f"error: unexpected {type(error).__name__}: {error} Run again with --debug to see where, and tell us.", err=True)
+            traceback.print_exc()
+        if isinstance(error, MtrecError):
+            typer.echo(f"error: {error}", err=True)
+            sys.exit(error.exit_code)
+        text = " ".join(str(error).split())
+        typer.echo(f"error: unexpected {type(error).__name__}: {text} Run again with --debug to see where, and tell us.", err=True)
         sys.exit(1)

@@ -7,6 +7,7 @@ import pandas as pd
 import pyarrow as pa
 
 from mtrec.config import Config, load
+from mtrec.errors import DataError
 from mtrec.jobs.evaluate import evaluate_run
 from mtrec.jobs.export import export_run
 from mtrec.jobs.load import Loaded, load_run
@@ -56,7 +57,7 @@ class Recommender:
         """
         loaded = self._run()
         is_frame = isinstance(table, pd.DataFrame)
-        rows = pa.Table.from_pandas(table, preserve_index=False) if is_frame else table
+        rows = _to_arrow(table, loaded.features.input_columns) if is_frame else table
         outputs = loaded.model.outputs(score_table(loaded.model, loaded.features, rows))
         return pd.DataFrame({name: values.numpy() for name, values in outputs.items()}, index=table.index if is_frame else None)
 
@@ -72,3 +73,11 @@ class Recommender:
         if self._loaded is None:
             self._loaded = load_run(self.config.run_path)
         return self._loaded
+
+
+def _to_arrow(frame: pd.DataFrame, columns: list[str]) -> pa.Table:
+    """The columns that are read, so that what others hold does not matter."""
+    try:
+        return pa.Table.from_pandas(frame[[name for name in dict.fromkeys(columns) if name in frame]], preserve_index=False)
+    except (pa.ArrowException, ValueError) as error:
+        raise DataError("A column holds values of several types", found=" ".join(str(error).split())) from error

@@ -1,8 +1,9 @@
 """The contract of a log: roles of its columns, features, tasks. Everything here is data; the parts that a `kind` names are looked up elsewhere."""
 
 from typing import Annotated, Any, ClassVar, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator, model_validator
 
 __all__ = [
     "Features",
@@ -81,6 +82,15 @@ class TimeFormat(Strict):
 
     unit: Literal["s", "ms", "us", "ns", "day"] = "ms"
     zone: str = "UTC"
+
+    @field_validator("zone")
+    @classmethod
+    def _is_known(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ValueError, OSError, ZoneInfoNotFoundError):
+            raise ValueError("there is no such time zone; names have the form Asia/Shanghai") from None
+        return value
 
 
 class Join(Strict):

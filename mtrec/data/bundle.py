@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mtrec.data.reader import Reader
+from mtrec.errors import DataError
 from mtrec.store import Bundle
 from mtrec.types import IdField
 
@@ -42,8 +43,13 @@ class Prepared:
         self.digest: str = meta["digest"]
 
     def reader(self, split: str, batch_size: int, seed: int = 0, rank: int = 0, world_size: int = 1) -> Reader:
+        """Batches of a split; none where it has no rows."""
+        if split not in self.rows:
+            raise DataError("There is no such split", where=self.path, found=split, expected=list(self.rows))
         return Reader(self.path / f"{split}.parquet", batch_size, seed, rank, world_size)
 
     def sample(self) -> pa.Table:
         """Held-out rows as they stood in the log."""
-        return pq.read_table(self.path / "sample.parquet", page_checksum_verification=True)
+        # Not by read_table: it would take a folder named `year=2017` above the bundle for a column.
+        with pq.ParquetFile(self.path / "sample.parquet", page_checksum_verification=True) as file:
+            return file.read()

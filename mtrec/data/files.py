@@ -62,7 +62,7 @@ def _behind_url(source: str) -> list[str]:
     if kind != pa.fs.FileType.Directory:
         return [source] if kind == pa.fs.FileType.File else []
     # The options of the file system stand behind the question mark.
-    scheme, options = source.split("://")[0], source.partition("?")[2]
+    scheme, options = source.partition("://")[0], source.partition("?")[2]
     inside = filesystem.get_file_info(pa.fs.FileSelector(path, recursive=True))
     files = [each.path for each in inside if each.type == pa.fs.FileType.File and not _is_hidden(each.path[len(path) :])]
     return [f"{scheme}://{quote(file)}" + (f"?{options}" if options else "") for file in files]

@@ -12,6 +12,9 @@ from mtrec.schema import Task
 
 __all__ = ["Labels", "read_labels", "read_weights"]
 
+# What is larger would be infinite once stored.
+_LARGEST = float(np.finfo(np.float32).max)
+
 
 class Labels(NamedTuple):
     """Attributes: values [rows, T] float32, 0 where unknown; mask [rows, T] bool, True where known."""
@@ -45,9 +48,10 @@ def read_weights(table: pa.Table, column: str | None) -> npt.NDArray[np.float32]
     if column is None:
         return np.ones(table.num_rows, dtype=np.float32)
     weights = _floats(table, column)
-    bad = int((~(np.isfinite(weights) & (weights >= 0))).sum())
-    if bad:
-        raise DataError(f"{bad} rows have no usable weight", where=column, expected="finite numbers of at least 0")
+    bad = ~((weights >= 0) & (weights <= _LARGEST))
+    if bad.any():
+        what = f"{int(bad.sum())} rows have no usable weight"
+        raise DataError(what, where=column, found=_some(weights[bad]), expected="finite numbers of at least 0")
     return weights.astype(np.float32)
 
 
@@ -55,20 +59,30 @@ def _column(table: pa.Table, name: str, task: Task) -> npt.NDArray[np.float64]:
     values = _floats(table, task.label.column)
     if task.label.at_least is not None:
         return np.where(np.isnan(values), np.nan, (values >= task.label.at_least).astype(np.float64))
-    wrong = np.isinf(values) if task.kind == "regression" else ~(np.isnan(values) | (values == 0.0) | (values == 1.0))
+    is_regression = task.kind == "regression"
+    wrong = np.abs(values) > _LARGEST if is_regression else ~(np.isnan(values) | (values == 0.0) | (values == 1.0))
     if wrong.any():
-        odd = sorted(set(values[wrong][:1000].tolist()))[:5]
-        expected = "finite numbers or null" if task.kind == "regression" else "0, 1 or null"
-        do = "Clean the log, or derive a label with {column: .., at_least: ..}."
-        raise DataError(f"{int(wrong.sum())} labels of task {name!r} are out of range", where=task.label.column, found=odd, expected=expected, do=do)
+        raise DataError(
+            f"{int(wrong.sum())} labels of task {name!r} are out of range",
+            where=task.label.column,
+            found=_some(values[wrong]),
+            expected="finite numbers or null" if is_regression else "0, 1 or null",
+            do="Clean the log." if is_regression else "Clean the log, or derive a label with {column: .., at_least: ..}.",
+        )
     return values
 
 
+def _some(values: npt.NDArray[np.float64]) -> list[float]:
+    return sorted(set(values[:1000].tolist()))[:5]
+
+
 def _floats(table: pa.Table, column: str) -> npt.NDArray[np.float64]:
+    """A column of numbers, NaN where null; a column that is null throughout has no type of its own. [rows]"""
     values = table[column]
-    if not (pa.types.is_boolean(values.type) or pa.types.is_integer(values.type) or pa.types.is_floating(values.type) or pa.types.is_decimal(values.type)):
+    kinds = pa.types
+    if not any(fits(values.type) for fits in (kinds.is_boolean, kinds.is_integer, kinds.is_floating, kinds.is_decimal, kinds.is_null)):
         raise DataError("A label or weight column holds no numbers", where=column, found=values.type)
-    if pa.types.is_boolean(values.type):
+    if kinds.is_boolean(values.type):
         values = values.cast(pa.int8())
-    found: npt.NDArray[np.float64] = pc.fill_null(values.cast(pa.float64()), float("nan")).to_numpy()
+    found: npt.NDArray[np.float64] = pc.fill_null(values.cast(pa.float64(), safe=False), float("nan")).to_numpy()
     return found

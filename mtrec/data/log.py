@@ -19,7 +19,7 @@ ROWS_PER_SLICE = 131_072
 
 
 def available_columns(source: str | list[str], joins: Sequence[Join] = ()) -> pa.Schema:
-    """All columns of the first file of a source, then those that its joins add; a column that is null there throughout has its type from later files."""
+    """All columns of the first file of a source, then those that its joins add; one that is null there throughout has its type from later files."""
     first, *others = find_files(source)
     own = {field.name: field.type for field in read_schema(first)}
     for file in others:
@@ -104,9 +104,8 @@ class LogFiles:
     def _columns_of_joins(self, own: list[str], faults: list[str]) -> list[list[str]]:
         """For each join, the needed columns that it adds."""
         wanted = [name for name in self.needed if name not in own and not any(name in join.on for join in self._joins)]
-        for name in wanted:
-            if sum(name in join.types for join in self._joins) > 1:
-                faults.append(f"more than one join has a column {name!r}")
+        twice = [name for name in wanted if sum(name in join.types for join in self._joins) > 1]
+        faults += [f"more than one join has a column {name!r}" for name in twice]
         return [[name for name in wanted if name in join.types] for join in self._joins]
 
 

@@ -43,7 +43,7 @@ class Encoder(Protocol):
 
 
 class Facts(NamedTuple):
-    """What is known of a prepared log: rows by split, and for each split and task the known rows, positives, mean and standard deviation."""
+    """What is known of a prepared log: rows by split, and for each split and task the known labels, their mean and standard deviation."""
 
     rows: dict[str, int]
     tasks: dict[str, dict[str, dict[str, float]]]
@@ -74,6 +74,7 @@ def write_rows(
     for table in log.slices():
         hashes, splits = row_hash(start, table.num_rows, seed), splitter.assign(table)
         labels = read_labels(table, tasks)
+        read_weights(table, weight)  # What is wrong with them is told before hours have gone into the fit.
         for code, split in enumerate(SPLITS):
             sums[split].add(labels, splits == code)
         train = np.flatnonzero(splits == 0)
@@ -82,11 +83,17 @@ def write_rows(
         start += table.num_rows
         progress("fit", table.num_rows)
     rows = {split: sums[split].rows for split in SPLITS}
+    if start == 0:
+        raise DataError("The log has no rows", where=", ".join(log.files[:3]))
     if rows["train"] == 0:
         raise DataError("No row of the log falls into train", found=rows, do="Set log.split so that it leaves rows to train on.")
     encoder.finish()
     sample = Sample(SAMPLE_ROWS, "test" if rows["test"] else "valid" if rows["valid"] else "train")
-    with HashOrder(out / "train.parquet", rows["train"]) as train_file, RowGroups(out / "valid.parquet") as valid, RowGroups(out / "test.parquet") as test:
+    with (
+        HashOrder(out / "train.parquet", rows["train"]) as train_file,
+        RowGroups(out / "valid.parquet") as valid,
+        RowGroups(out / "test.parquet") as test,
+    ):
         start = 0
         for table in log.slices():
             hashes, splits = row_hash(start, table.num_rows, seed), splitter.assign(table)
@@ -101,9 +108,7 @@ def write_rows(
     return Facts(rows, {split: sums[split].facts() for split in SPLITS})
 
 
-def _to_arrow(
-    encoded: EncodedRows, list_fields: list[bool], labels: Labels, weights: npt.NDArray[np.float32], start: int
-) -> pa.Table:
+def _to_arrow(encoded: EncodedRows, list_fields: list[bool], labels: Labels, weights: npt.NDArray[np.float32], start: int) -> pa.Table:
     columns: dict[str, Any] = {f"n.{i}": np.ascontiguousarray(encoded.numbers[:, i]) for i in range(encoded.numbers.shape[1])}
     for index, ((values, lengths), is_list) in enumerate(zip(encoded.ids, list_fields, strict=True)):
         small = values.astype(np.int32)

@@ -3,6 +3,7 @@
 The order of an epoch depends on the seed and the epoch only; a batch is named by the row of that order with which it starts.
 """
 
+import contextlib
 import queue
 import threading
 from collections.abc import Iterator
@@ -24,7 +25,10 @@ Ragged = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 
 class Block(NamedTuple):
-    """Rows in memory. Attributes: numbers [rows, N]; ids, for each feature its values and offsets [rows + 1]; labels, mask [rows, T]; weight, row [rows]."""
+    """Rows in memory.
+
+    Attributes: numbers [rows, N]; ids, for each feature its values and offsets [rows + 1]; labels and mask [rows, T]; weight and row [rows].
+    """
 
     numbers: npt.NDArray[np.float32]
     ids: list[Ragged]
@@ -72,18 +76,14 @@ class Reader:
         rank, world_size: this process takes its share of each global batch; together the ranks take each row once.
 
     Raises:
-        DataError: naming the file and row group whose page checksum does not fit.
+        DataError: naming the file that is none of ours, or the row group whose page checksum does not fit.
     """
 
     def __init__(self, path: Path, batch_size: int, seed: int = 0, rank: int = 0, world_size: int = 1) -> None:
         self.path, self.batch_size, self.seed = path, batch_size, seed
         self.rank, self.world_size = rank, world_size
-        if path.is_file():
-            meta = pq.read_metadata(path)
-            self._sizes = np.array([meta.row_group(i).num_rows for i in range(meta.num_row_groups)], dtype=np.int64)
-            names = pq.read_schema(path).names
-        else:  # A split without rows has no file.
-            self._sizes, names = np.zeros(0, dtype=np.int64), []
+        sizes, names = self._outline() if path.is_file() else ([], [])  # A split without rows has no file.
+        self._sizes = np.array(sizes, dtype=np.int64)
         self.num_rows = int(self._sizes.sum())
         self._columns = {kind: sorted((n for n in names if n.startswith(kind)), key=lambda n: int(n[2:])) for kind in ("n.", "i.", "y.")}
 
@@ -171,13 +171,23 @@ class Reader:
             cursor=cursor,
         )
 
-    def _load(self, group: int) -> Block:
+    def _outline(self) -> tuple[list[int], list[str]]:
+        """The sizes of the row groups and the names of the columns."""
+        with self._open(str(self.path)) as file:
+            return [file.metadata.row_group(index).num_rows for index in range(file.num_row_groups)], file.schema_arrow.names
+
+    @contextlib.contextmanager
+    def _open(self, where: str) -> Iterator[pq.ParquetFile]:
         try:
             with pq.ParquetFile(self.path, page_checksum_verification=True) as file:
-                table = file.read_row_group(group)
-        except (pa.ArrowInvalid, OSError) as error:
-            first = str(error).splitlines()[0]
-            raise DataError("A prepared file is damaged", where=f"{self.path}, row group {group}", found=first, do="Remove the bundle and run prepare again.") from error
+                yield file
+        except (pa.ArrowException, OSError) as error:
+            found = str(error).partition("\n")[0]
+            raise DataError("A prepared file is damaged", where=where, found=found, do="Remove the bundle and run prepare again.") from error
+
+    def _load(self, group: int) -> Block:
+        with self._open(f"{self.path}, row group {group}") as file:
+            table = file.read_row_group(group)
         num_rows = table.num_rows
         numbers = np.empty((num_rows, len(self._columns["n."])), dtype=np.float32)
         for index, name in enumerate(self._columns["n."]):

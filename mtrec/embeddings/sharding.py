@@ -5,9 +5,10 @@ import os
 import warnings
 
 with warnings.catch_warnings():
-    # torchrec scripts functions while it is imported, which torch 2.13 deprecates.
+    # torchrec and torch's own distributed optimizers script functions while they are imported, which torch 2.13 deprecates.
     warnings.simplefilter("ignore", DeprecationWarning)
     import torchrec
+    from torch.distributed.optim import _apply_optimizer_in_backward as apply_optimizer_in_backward
     from torchrec.distributed import DistributedModelParallel
     from torchrec.distributed.embeddingbag import EmbeddingBagCollectionSharder
     from torchrec.distributed.sharding_plan import construct_module_sharding_plan, table_wise
@@ -17,7 +18,6 @@ with warnings.catch_warnings():
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.optim import _apply_optimizer_in_backward as apply_optimizer_in_backward
 
 from mtrec.config import EmbeddingOptimizer
 from mtrec.types import IdField
@@ -31,7 +31,7 @@ def ensure_process_group() -> None:
     """Use the caller's process group; else join torchrun's; else make one of this process alone."""
     if dist.is_initialized():
         return
-    if "TORCHELASTIC_RUN_ID" in os.environ or "MASTER_ADDR" in os.environ and "WORLD_SIZE" in os.environ:
+    if "TORCHELASTIC_RUN_ID" in os.environ or ("MASTER_ADDR" in os.environ and "WORLD_SIZE" in os.environ):
         dist.init_process_group("gloo")
     else:
         dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
@@ -68,7 +68,7 @@ def shard(fields: list[IdField], width: int, optimizer: EmbeddingOptimizer) -> "
     collection = torchrec.EmbeddingBagCollection(tables=configs, device=torch.device("meta"))
     options = {"lr": optimizer.lr} if optimizer.kind == "sgd" else {"lr": optimizer.lr, "eps": optimizer.eps}
     apply_optimizer_in_backward(_OPTIMIZERS[optimizer.kind], collection.parameters(), options)
-    sharder: ModuleSharder[nn.Module] = EmbeddingBagCollectionSharder()  # type: ignore[assignment]
+    sharder: ModuleSharder[nn.Module] = EmbeddingBagCollectionSharder()
     ranks = placement(num_rows, dist.get_world_size())
     plan = construct_module_sharding_plan(
         collection,
@@ -94,14 +94,19 @@ class Sharded(nn.Module):
 
     def look_up(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """Ids [sum of lengths], feature-major, and lengths [F, B] -> pooled [B, F * d], in the order of the features."""
+        num_rows = lengths.shape[1]
+        if num_rows == 0:
+            # torchrec fails without rows; yet where several ranks look up together, one without rows must take part.
+            lengths = lengths.new_zeros(len(self.names), 1)
         jagged = torchrec.KeyedJaggedTensor(keys=self.names, values=ids, lengths=lengths.reshape(-1))
         pooled = self.model(jagged)
         if hasattr(pooled, "wait"):
             pooled = pooled.wait()
         if list(pooled.keys()) == self.names:
             values: Tensor = pooled.values()
-            return values
-        return torch.cat([pooled[name] for name in self.names], 1)
+        else:
+            values = torch.cat([pooled[name] for name in self.names], 1)
+        return values[:num_rows]
 
     def weights(self) -> dict[str, Tensor]:
         return {self.table_of[key.split(".")[-2]]: tensor for key, tensor in _local(self.model.state_dict()).items()}

@@ -1,7 +1,8 @@
 """Embedding tables: sharded by torchrec, updated inside the backward pass, pooled by the mean.
 
-Every process count runs the same code: DistributedModelParallel with an explicit plan that places each table whole on one rank, the fullest tables
-first on the least loaded rank. An explicit plan needs no collective, and keeps torchrec's planner from choosing a placement whose optimizer never runs.
+Every process count runs the same code: DistributedModelParallel with an explicit plan that places each table whole on one rank, the fullest
+tables first on the least loaded rank. An explicit plan needs no collective, and keeps torchrec's planner from choosing a placement whose
+optimizer never runs.
 
 Letters of shapes: B rows, N numbers, F id features, d embedding width, D flat width.
 """
@@ -50,8 +51,8 @@ class Embeddings(nn.Module):
         """Look up, pool, and lay side by side in the order of the numbers, then the fields."""
         num_rows = batch.numbers.shape[0]
         nothing = batch.numbers.new_zeros
-        if self.sharded is None or num_rows == 0:
-            pooled = nothing(num_rows, len(self.fields) * self.width)
+        if self.sharded is None:
+            pooled = nothing(num_rows, 0)
         else:
             self._check_range(batch)
             pooled = self.sharded.look_up(batch.ids, batch.id_lengths)
@@ -66,11 +67,12 @@ class Embeddings(nn.Module):
     def _check_range(self, batch: Batch) -> None:
         # fbgemm would set an id out of range to 0, in place and without an error.
         for field, values in zip(self.fields, batch.ids.split(batch.id_lengths.sum(1).tolist()), strict=True):
-            if values.numel() and not (0 <= int(values.min()) and int(values.max()) < field.num_rows):
+            low, high = (int(bound) for bound in values.aminmax()) if values.numel() else (0, 0)
+            if low < 0 or high >= field.num_rows:
                 raise DataError(
                     f"An encoded id of {field.name!r} lies outside of its table",
                     where=f"epoch {batch.cursor.epoch}, row {batch.cursor.row}",
-                    found=f"{int(values.min())} to {int(values.max())}",
+                    found=f"{low} to {high}",
                     expected=f"0 to {field.num_rows - 1}",
                     do="Run prepare again.",
                 )
@@ -91,7 +93,7 @@ class Embeddings(nn.Module):
 
     def gathered(self, held: dict[str, Tensor]) -> dict[str, Tensor]:
         """All tables from what each rank holds; on one rank, what was given. Every rank must call it."""
-        if dist.get_world_size() == 1:
+        if self.sharded is None or dist.get_world_size() == 1:
             return held
         parts: list[dict[str, Tensor] | None] = [None] * dist.get_world_size()
         dist.all_gather_object(parts, {name: table.detach().clone() for name, table in held.items()})

@@ -1,11 +1,11 @@
 """`mtrec export`: the best weights and the fitted features as one artifact, behind the parity gate."""
 
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-import mtrec
 from mtrec.errors import ConfigError
 from mtrec.export.torchscript import ParityReport, export_artifact
 from mtrec.jobs.load import Loaded
@@ -39,7 +39,7 @@ def export_run(loaded: Loaded, out: str | Path | None = None, kind: str = "torch
         outputs=model.outputs,
         sample=prepared.sample(),
         reference=reference,
-        meta={"name": config.name, "mtrec": mtrec.__version__, "keys": config.log.roles.keys, "dataset_digest": prepared.digest},
+        meta={"name": config.name, "mtrec": version("mtrec-moe"), "keys": config.log.roles.keys, "dataset_digest": prepared.digest},
         keys=config.log.roles.keys,
         replace=out is None,
     )

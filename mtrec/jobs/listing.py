@@ -3,6 +3,8 @@
 import importlib
 import inspect
 
+from pydantic.fields import FieldInfo
+from rich.markup import escape
 from rich.table import Table
 
 from mtrec import registry
@@ -21,6 +23,10 @@ def list_parts(folder: str) -> Table:
         part, config = registry.part(folder, name)
         idea = (inspect.getdoc(importlib.import_module(part.__module__)) or "").split("\n\n")[0]
         paper = getattr(part, "paper", None)
-        options = ", ".join(f"{key}={'required' if field.is_required() else field.get_default(call_default_factory=True)}" for key, field in config.model_fields.items())
-        table.add_row(name, f"{idea}\n[dim]{paper}[/dim]" if paper else idea, options)
+        options = ", ".join(f"{key}={_default(field)}" for key, field in config.model_fields.items())
+        table.add_row(name, f"{escape(idea)}\n[dim]{escape(paper)}[/dim]" if paper else escape(idea), escape(options))
     return table
+
+
+def _default(field: FieldInfo) -> object:
+    return "required" if field.is_required() else field.get_default(call_default_factory=True)

@@ -8,11 +8,10 @@ from mtrec.data.bundle import Prepared
 from mtrec.errors import BundleError
 from mtrec.features.feature_set import FeatureSet
 from mtrec.jobs.prepare import load_features
-from mtrec.store import Bundle
 from mtrec.training import checkpoint
 from mtrec.training.assemble import RankingModel, build_model
+from mtrec.training.restore import load_judged_weights
 from mtrec.training.run import RunDirectory
-from mtrec.training.trainer import load_judged_weights
 
 __all__ = ["Loaded", "load_run", "path_from"]
 
@@ -29,7 +28,7 @@ class Loaded(NamedTuple):
 
 def path_from(run: RunDirectory, prepared: Prepared) -> str:
     """Where the prepared log lies, seen from the run: both can be moved together."""
-    return os.path.relpath(prepared.path, run.path)
+    return os.path.relpath(prepared.path.resolve(), run.path.resolve())
 
 
 def load_run(path: str | os.PathLike[str]) -> Loaded:
@@ -41,11 +40,13 @@ def load_run(path: str | os.PathLike[str]) -> Loaded:
     run = RunDirectory.existing(os.fspath(path))
     config = run.config()
     last = checkpoint.latest(run.checkpoints)
-    best = None if last is None else checkpoint.load(last).state["best_step"]
-    if last is None or best is None:
+    snapshot = checkpoint.load(last) if last is not None else None
+    if snapshot is None or snapshot.state["best_step"] is None:
         raise BundleError("The run has no finished epoch yet", where=path, do="Let `mtrec train` go on.")
-    prepared = Prepared(run.path / Bundle.open(last, checkpoint.KIND).meta["prepared"])
+    if snapshot.state["best_step"] != snapshot.state["step"]:
+        snapshot = checkpoint.load(checkpoint.step_path(run.checkpoints, snapshot.state["best_step"]))
+    prepared = Prepared(run.path.resolve() / snapshot.meta["prepared"])
     model = build_model(config, prepared)
-    load_judged_weights(model, checkpoint.load(checkpoint.step_path(run.checkpoints, best)))
+    load_judged_weights(model, snapshot)
     model.eval()
     return Loaded(run, config, prepared, load_features(config, prepared), model)

@@ -29,7 +29,8 @@ def prepare(config: Config, progress: Callable[[str, int], None] = lambda stage,
     splitter = Splitter(config.log, log.schema, config.seed)
     sections = config.sections_of_preparation()
     digest = log.digest()
-    key = hashlib.sha256(json.dumps([digest, sections], sort_keys=True).encode()).hexdigest()[:16]
+    # Labels lie in the order of the tasks, which sorted keys do not tell.
+    key = hashlib.sha256(json.dumps([digest, sections, list(config.tasks)], sort_keys=True).encode()).hexdigest()[:16]
     path = config.run_path.parent.parent / "prepared" / key if config.run_dir is None else config.run_path.parent / "prepared" / key
     if not Bundle.is_complete(path):
         many = [field.kind in ("multi", "sequence") for field in features.id_inputs]
@@ -40,7 +41,8 @@ def prepare(config: Config, progress: Callable[[str, int], None] = lambda stage,
             bundle.meta["fields"] = [[field.name, field.table, sizes[field.table]] for field in features.id_inputs]
             bundle.meta["many"] = many
             bundle.meta["number_names"] = [number.name for number in features.number_inputs]
-            bundle.meta |= {"rows": facts.rows, "tasks": facts.tasks, "types": list(column_types(log.schema).items()), "digest": digest, "sections": sections}
+            bundle.meta |= {"rows": facts.rows, "tasks": facts.tasks, "types": list(column_types(log.schema).items())}
+            bundle.meta |= {"digest": digest, "sections": sections}
     return Prepared(path)
 
 

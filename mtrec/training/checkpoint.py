@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from torch import Tensor
 from mtrec.errors import BundleError
 from mtrec.store import MANIFEST, Bundle
 
-__all__ = ["KIND", "Snapshot", "latest", "load", "prune", "rewind", "save", "step_path"]
+__all__ = ["KIND", "Snapshot", "latest", "load", "prune", "rewind", "save", "step_path", "versions"]
 
 KIND = "checkpoint"
 _NAME = re.compile(r"step-(\d{9,})")
@@ -37,6 +38,11 @@ class Snapshot(NamedTuple):
 
 def step_path(folder: Path, step: int) -> Path:
     return folder / f"step-{step:09d}"
+
+
+def versions() -> dict[str, Any]:
+    """What else decides the last bits of a run: kept in each checkpoint, for those who compare."""
+    return {"mtrec": version("mtrec-moe"), "torch": torch.__version__, "threads": torch.get_num_threads()}
 
 
 def save(path: Path, snapshot: Snapshot) -> None:
@@ -101,7 +107,8 @@ def rewind(folder: Path, path: Path) -> Path:
     """
     chosen = folder / path.name
     if path.resolve() != chosen.resolve() or not _NAME.fullmatch(path.name):
-        raise BundleError("This is no checkpoint of the run", where=path, expected=f"one of {', '.join(str(one) for one in _steps(folder)) or 'none'}")
+        found = ", ".join(str(one) for one in _steps(folder))
+        raise BundleError("This is no checkpoint of the run", where=path, expected=f"one of {found or 'none'}")
     Bundle.open(chosen, KIND)
     for later in _steps(folder):
         if _step(later) > _step(chosen):

@@ -1,10 +1,9 @@
 """The directory of a run: its configuration, its metrics, its checkpoints."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from mtrec.config import Config, dump, load, to_yaml
 from mtrec.errors import BundleError, ConfigError
@@ -83,9 +82,15 @@ class RunDirectory:
             with atomic_file(self.config_file) as aside:
                 aside.write_text(text, encoding="utf-8")
 
-    def log(self, lines: list[dict[str, Any]]) -> None:
-        for line in lines:
-            append_line(self.metrics_file, line)
+    def logger(self, also: Callable[[dict[str, float], int], None]) -> Callable[[dict[str, float], int, int], None]:
+        """What appends {name: value} of a step and epoch to metrics.jsonl, a line each, and tells them on."""
+
+        def log(values: dict[str, float], step: int, epoch: int) -> None:
+            for name, value in values.items():
+                append_line(self.metrics_file, {"step": step, "epoch": epoch, "name": name, "value": value})
+            also(values, step)
+
+        return log
 
     def history(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl: step, epoch, name, value."""
@@ -117,4 +122,4 @@ def differences(old: Any, new: Any, path: str = "") -> list[str]:
 
 
 def _short(value: Any) -> str:
-    return str(yaml.safe_dump(value, default_flow_style=True, width=200, allow_unicode=True).splitlines()[0][:80])
+    return json.dumps(value, ensure_ascii=False)[:80]

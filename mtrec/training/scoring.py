@@ -10,13 +10,16 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from mtrec.data.labels import read_labels, read_weights
+from mtrec.data.log import LogFiles
 from mtrec.data.reader import Reader
-from mtrec.errors import TrainingError
+from mtrec.errors import DataError, TrainingError
 from mtrec.features.feature_set import Encoded, FeatureSet
+from mtrec.schema import Task
 from mtrec.training.assemble import RankingModel
 from mtrec.types import Batch, Cursor
 
-__all__ = ["SCORING_ROWS", "Scores", "score", "score_table"]
+__all__ = ["SCORING_ROWS", "Scores", "score", "score_log", "score_table"]
 
 SCORING_ROWS = 16_384  # Rows scored at a time; it bounds memory only.
 
@@ -58,6 +61,25 @@ def score_table(model: RankingModel, features: FeatureSet, table: pa.Table) -> T
     with _evaluating(model):
         starts = range(0, max(table.num_rows, 1), SCORING_ROWS)
         return torch.cat([model(_to_batch(features.encode(table.slice(start, SCORING_ROWS), strict=False))) for start in starts])
+
+
+def score_log(model: RankingModel, features: FeatureSet, log: LogFiles, tasks: dict[str, Task], weight: str | None) -> Scores:
+    """Score and label all raw rows of a log.
+
+    Args:
+        weight: the column of row weights, if there is one.
+
+    Raises:
+        DataError: if there are no rows, or a label is out of range.
+    """
+    parts = []
+    for table in log.slices():
+        labels = read_labels(table, tasks)
+        predictions = model.outputs.conditional(score_table(model, features, table)).numpy()
+        parts.append((predictions, labels.values, labels.mask, read_weights(table, weight), np.arange(table.num_rows)))
+    if not parts:
+        raise DataError("There are no rows to judge", where=", ".join(log.files))
+    return Scores(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 @contextmanager

@@ -1,11 +1,15 @@
-"""SIGTERM during training: a stop after the step at hand, in place of a sudden death."""
+"""How training ends before its time: SIGTERM stops it after the step at hand, and tracking is told what happened."""
 
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-__all__ = ["on_sigterm"]
+from mtrec.config import Config, dump
+from mtrec.training.tracking import Tracker, open_tracker
+
+__all__ = ["on_sigterm", "tracked"]
 
 
 @contextmanager
@@ -19,3 +23,25 @@ def on_sigterm(stop: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def tracked(config: Config, run_path: Path) -> Iterator[Tracker]:
+    """The tracker of a run, told how the block ended, given the run's files if it ended well, and closed after it."""
+    tracker = open_tracker(config.tracking, run_path, config.name)
+    tracker.log_params(dump(config))
+    timeout_s = 60.0
+    try:
+        yield tracker
+        for name in ("config.yaml", "report.json", "report.html"):
+            tracker.log_file(run_path / name)
+        tracker.set_terminated("FINISHED")
+    except (SystemExit, KeyboardInterrupt):
+        timeout_s = 10.0  # Who sends SIGTERM waits a while and then kills.
+        tracker.set_terminated("KILLED")
+        raise
+    except BaseException:
+        tracker.set_terminated("FAILED")
+        raise
+    finally:
+        tracker.close(timeout_s)

@@ -105,7 +105,7 @@ class Trainer:
         losses: BatchLosses = self.losses(self.model(batch), labels, batch.label_mask, batch.weight)
         guards.check_losses(losses.mean, self.tasks, batch, self.step)
         signals = Signals(self.step, torch.where(losses.present, losses.mean.detach(), math.nan), losses.per_sample.detach(), batch.label_mask)
-        weights = self.weighting.weights(signals)
+        weights: Tensor = self.weighting.weights(signals)  # type: ignore[operator]
         total = (weights * self.losses.task_weight_T * losses.mean).sum()
         guards.check_total(total, weights, self.tasks, batch, self.step)
         total.backward()

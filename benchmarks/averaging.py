@@ -47,7 +47,7 @@ def main() -> None:
 
 def run(override: str, seed: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory(dir="runs") as folder:
-        common = [f"run_dir={folder}/run", f"seed={seed}", "tracking={kind: none}", "training.epochs=6", "training.early_stopping.patience=2"]
+        common = [f"run_dir={folder}/run", f"seed={seed}", "tracking={kind: none}"]
         config = load("configs/complete_journey.yaml", [*common, override])
         started = time.perf_counter()
         directory = train(config)

@@ -104,14 +104,14 @@ def predict(
 @app.command()
 def export(
     run: RunPath,
-    format: Annotated[str, typer.Option(help="torchscript.")] = "torchscript",
+    kind: Annotated[str, typer.Option("--format", help="torchscript.")] = "torchscript",
     out: Annotated[Path | None, typer.Option(help="A new directory; RUN/export if not given.")] = None,
 ) -> None:
     """Write the artifact for serving, once its scores are proven to be those of training."""
     from mtrec.jobs.export import export_run
     from mtrec.jobs.load import load_run
 
-    report = export_run(load_run(run), out, format)
+    report = export_run(load_run(run), out, kind)
     worst = max(report.differences.values())
     typer.echo(f"{report.path}: {report.num_rows} held-out rows and their hard variants agree within {worst:.1e}")
     typer.echo(f"manifest sha256 {report.manifest_sha256}")
@@ -159,7 +159,7 @@ def main() -> None:
     sys.argv = [word for word in sys.argv if word != "--debug"]
     try:
         app()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  Whatever it is, it ends as one paragraph and an exit code.
         if debug:
             traceback.print_exc()
         if isinstance(error, MtrecError):

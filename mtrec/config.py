@@ -41,7 +41,7 @@ class Towers(Strict):
 class Model(Strict):
     """Embeddings, encoder, architecture, towers."""
 
-    embedding_dim: PositiveInt = 16
+    embedding_dim: PositiveInt = Field(default=16, multiple_of=4)  # fbgemm looks up four at a time.
     encoder: EncoderPart = EncoderPart(kind="concat")
     architecture: ArchitecturePart = ArchitecturePart(kind="mmoe")
     towers: Towers = Towers()
@@ -75,7 +75,7 @@ class Optimizers(Strict):
 
 
 class Schedule(Strict):
-    """The factor on both learning rates: linear warm-up, then constant, linear or cosine down to `floor` at the last step of all epochs."""
+    """The factor on both learning rates: linear warm-up, then constant, linear or cosine down to `floor`, reached where the last epoch ends."""
 
     warmup_steps: NonNegativeInt = 0
     decay: Literal["none", "linear", "cosine"] = "none"

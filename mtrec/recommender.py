@@ -20,6 +20,8 @@ __all__ = ["Recommender"]
 class Recommender:
     """A run: train it, judge it, score with it, export it.
 
+    Example::
+
         recommender = Recommender.from_config("configs/smoke.yaml").fit()
         recommender.evaluate()["tasks"]["click"]["auc"]["value"]
         recommender.predict(frame)

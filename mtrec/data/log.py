@@ -121,7 +121,7 @@ def _one_type(name: str, schemas: dict[str, pa.Schema], faults: list[str]) -> pa
         freedom = "permissive" if is_csv(file) and (not before or is_csv(before)) else "default"
         try:
             known = pa.unify_schemas([pa.schema([(name, known)]), pa.schema([(name, found)])], promote_options=freedom).field(0).type
-            before = file if found != pa.null() else before
+            before = before or (file if found != pa.null() else "")
         except (pa.ArrowInvalid, pa.ArrowTypeError):
             faults.append(f"{file}: column {name!r} is {found}, in {before} {known}")
     return known

@@ -62,7 +62,7 @@ def _join(blocks: list[Block]) -> Block:
     for parts in zip(*(block.ids for block in blocks), strict=True):
         lengths = np.concatenate([np.diff(offsets) for _, offsets in parts])
         ids.append((np.concatenate([values for values, _ in parts]), np.concatenate([[0], np.cumsum(lengths)])))
-    plain = [np.concatenate([block[i] for block in blocks]) for i in (0, 2, 3, 4, 5)]  # type: ignore[arg-type]
+    plain = [np.concatenate([block[i] for block in blocks]) for i in (0, 2, 3, 4, 5)]
     return Block(plain[0], ids, *plain[1:])
 
 

@@ -27,14 +27,13 @@ def prepare(config: Config, progress: Callable[[str, int], None] = lambda stage,
     features = FeatureSet.build(config.features, _candidates(config, column_types(available_columns(config.log.source, config.log.join))))
     log = LogFiles(config.log.source, [*features.input_columns, *config.columns_beside_features()], config.log.join)
     splitter = Splitter(config.log, log.schema, config.seed)
-    sections = config.sections_of_preparation()
-    digest = log.digest()
+    sections, digest = config.sections_of_preparation(), log.digest()
     # Labels lie in the order of the tasks, which sorted keys do not tell.
     key = hashlib.sha256(json.dumps([digest, sections, list(config.tasks)], sort_keys=True).encode()).hexdigest()[:16]
     path = config.run_path.parent.parent / "prepared" / key if config.run_dir is None else config.run_path.parent / "prepared" / key
     if not Bundle.is_complete(path):
         many = [field.kind in ("multi", "sequence") for field in features.id_inputs]
-        with Bundle.create(path, KIND, replace=path.exists()) as bundle:
+        with Bundle.create(path, KIND, replace=True) as bundle:
             facts = write_rows(log, splitter, features, config.tasks, config.log.roles.weight, many, config.seed, bundle.path, progress)
             save_file(save_state(features), bundle.path / "features.safetensors")
             sizes = features.table_sizes()

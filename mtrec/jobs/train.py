@@ -2,11 +2,10 @@
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-import torch
-
-from mtrec.config import Config, dump
+from mtrec.config import Config
 from mtrec.errors import ConfigError
 from mtrec.evaluation.evaluate import flat
 from mtrec.evaluation.judge import judge
@@ -15,7 +14,7 @@ from mtrec.jobs.load import Loaded, path_from
 from mtrec.jobs.prepare import load_features, prepare
 from mtrec.training import checkpoint
 from mtrec.training.assemble import build_losses, build_model, build_weighting
-from mtrec.training.run import RunDirectory
+from mtrec.training.run import RunDirectory, identity
 from mtrec.training.scoring import SCORING_ROWS, score
 from mtrec.training.stopping import on_sigterm, tracked
 from mtrec.training.trainer import Trainer
@@ -38,19 +37,16 @@ def train(config: Config, progress: Callable[[str, int], None] = lambda stage, r
     snapshot = checkpoint.load(last) if last is not None else None
     if snapshot is not None and snapshot.state["finished"] and run.report_file.is_file():
         return run
-    torch.set_num_threads(config.training.threads or torch.get_num_threads())
     prepared = prepare(config, progress)
     model, valid = build_model(config, prepared), prepared.reader("valid", SCORING_ROWS)
-    meta = {"config": dump(config), "digest": prepared.digest, "prepared": path_from(run, prepared), **checkpoint.versions()}
-    with tracked(config, run.path) as tracker:
-        tracker.log_tags({"dataset_digest": prepared.digest})
-
-        def judged() -> dict[str, float]:
-            return flat(judge(score(model, valid), config))
-
+    meta = {"config": identity(config), "digest": prepared.digest, "prepared": path_from(run, prepared), **checkpoint.versions()}
+    with tracked(config, run.path, prepared.digest) as tracker:
         losses, weighting, log = build_losses(config.tasks), build_weighting(config), run.logger(tracker.log_metrics)
         reader, tasks = prepared.reader("train", config.training.batch_size, config.seed), list(config.tasks)
-        trainer = Trainer(model, losses, weighting, reader, tasks, config.training, judged, log, run.checkpoints, meta, lambda n: progress("train", n))
+        trainer = Trainer(
+            model, losses, weighting, reader, tasks, config.training,
+            lambda: flat(judge(score(model, valid), config)), log, run.checkpoints, meta, partial(progress, "train"),
+        )  # fmt: skip
         if snapshot is not None:
             trainer.resume(snapshot)
         run.keep_lines(trainer.num_lines)

@@ -41,8 +41,10 @@ reader, writer = os.pipe()
 child = os.fork()
 if child == 0:
     signal.alarm(60)  # a fork that hangs ends here
+    torch.set_num_threads(1)
     os.write(writer, b"same" if all(score() == here[0] for _ in range(4)) else b"other")
     os._exit(0)
+os.close(writer)
 os.waitpid(child, 0)
 json.dump({"scores": here[0], "forked": os.read(reader, 5).decode(), "repeated": all(each == here[0] for each in here)}, sys.stdout)
 """

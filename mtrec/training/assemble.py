@@ -47,12 +47,13 @@ class RankingModel(nn.Module):
 
 
 def build_model(config: Config, prepared: Prepared) -> RankingModel:
-    """Build with weights that depend on the seed alone.
+    """Build with weights that depend on the seed alone; from here on the process uses as many threads as the configuration says.
 
     Raises:
         ConfigError: if the architecture needs what the encoder does not give.
     """
     torch.manual_seed(config.seed)
+    torch.set_num_threads(config.training.threads or torch.get_num_threads())
     width = config.model.embedding_dim
     embeddings = Embeddings(prepared.fields, prepared.num_numbers, width, config.training.optimizers.embeddings, config.seed)
     encoder_class, encoder_config = resolve_part(config.model.encoder)

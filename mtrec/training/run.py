@@ -9,7 +9,7 @@ from mtrec.config import Config, dump, load, to_yaml
 from mtrec.errors import BundleError, ConfigError
 from mtrec.store import append_line, atomic_file, sweep
 
-__all__ = ["RunDirectory", "differences"]
+__all__ = ["RunDirectory", "differences", "identity"]
 
 # A run that goes on may still be told to log elsewhere.
 _FREE = ("tracking", "run_dir")
@@ -64,7 +64,7 @@ class RunDirectory:
             BundleError: if the directory cannot be written.
         """
         if self.config_file.is_file() and any(self.checkpoints.glob("step-*")):
-            found = differences(dump(self.config()), dump(config))
+            found = differences(identity(self.config()), identity(config))
             if found:
                 do = "Set them back, or give the run another name."
                 raise ConfigError(f"The run was begun with another configuration: {'; '.join(found)}", where=self.path, do=do)
@@ -107,17 +107,16 @@ class RunDirectory:
                 aside.write_bytes(b"".join(lines[:count]))
 
 
+def identity(config: Config) -> dict[str, Any]:
+    """What makes a run the one that it is: its configuration, and the order of its tasks, in which labels and logits stand."""
+    return {**{key: value for key, value in dump(config).items() if key not in _FREE}, "task_order": list(config.tasks)}
+
+
 def differences(old: Any, new: Any, path: str = "") -> list[str]:
-    """The dotted keys in which two dumped configurations differ, each with both values; where a run is told to log does not count."""
-    if path in _FREE:
-        return []
+    """The dotted keys in which two identities differ, each with both values."""
     if isinstance(old, dict) and isinstance(new, dict):
         keys = dict.fromkeys([*old, *new])
-        found = [text for key in keys for text in differences(old.get(key), new.get(key), f"{path}.{key}".lstrip("."))]
-        # The columns of labels and logits stand in the order of the tasks; elsewhere order says nothing.
-        if path == "tasks" and not found and list(old) != list(new):
-            found = [f"{path} were in the order {', '.join(old)}, are {', '.join(new)}"]
-        return found
+        return [text for key in keys for text in differences(old.get(key), new.get(key), f"{path}.{key}".lstrip("."))]
     return [] if old == new else [f"{path} was {_short(old)}, is {_short(new)}"]
 
 

@@ -26,10 +26,11 @@ def on_sigterm(stop: Callable[[], None]) -> Iterator[None]:
 
 
 @contextmanager
-def tracked(config: Config, run_path: Path) -> Iterator[Tracker]:
+def tracked(config: Config, run_path: Path, digest: str) -> Iterator[Tracker]:
     """The tracker of a run, told how the block ended, given the run's files if it ended well, and closed after it."""
     tracker = open_tracker(config.tracking, run_path, config.name)
     tracker.log_params(dump(config))
+    tracker.log_tags({"dataset_digest": digest})
     timeout_s = 60.0
     try:
         yield tracker

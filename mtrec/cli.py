@@ -3,6 +3,7 @@
 Exit codes: 0, 1 unexpected, 2 configuration, 3 data, 4 bundle or artifact, 5 training, 6 a gate said no, 143 after SIGTERM with a checkpoint.
 """
 
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -66,7 +67,8 @@ def train(
 
     with Stages() as stages:
         run = job(load(config, overrides), stages, start_from)
-    _show(run.path)
+    if os.environ.get("RANK", "0") == "0":
+        _show(run.path)
 
 
 @app.command()
@@ -157,14 +159,33 @@ def main() -> None:
     """Run the command line and leave with its exit code; errors go to stderr as one paragraph."""
     debug = "--debug" in sys.argv
     sys.argv = [word for word in sys.argv if word != "--debug"]
+    code = _run(debug)
+    if not _alone():
+        from mtrec.ranks import leave
+
+        leave(code)
+    sys.exit(code)
+
+
+def _run(debug: bool) -> int:
     try:
+        if not _alone() and sys.argv[1:2] != ["train"]:
+            raise ConfigError("Only `train` runs on several processes", found=" ".join(sys.argv[1:2]), do="Call it without torchrun.")
         app()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
     except Exception as error:  # noqa: BLE001  Whatever it is, it ends as one paragraph and an exit code.
         if debug:
             traceback.print_exc()
         if isinstance(error, MtrecError):
             typer.echo(f"error: {error}", err=True)
-            sys.exit(error.exit_code)
+            return error.exit_code
         text = " ".join(str(error).split())
         typer.echo(f"error: unexpected {type(error).__name__}: {text} Run again with --debug to see where, and tell us.", err=True)
-        sys.exit(1)
+        return 1
+    return 0
+
+
+def _alone() -> bool:
+    """Whether this is the only process of the run; torchrun says so."""
+    return os.environ.get("WORLD_SIZE", "1") in ("", "1")

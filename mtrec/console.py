@@ -1,5 +1,6 @@
 """What a person sees while work goes on: a bar on a terminal, plain lines elsewhere; rows per second at the end of each stage."""
 
+import os
 import sys
 import time
 from types import TracebackType
@@ -22,10 +23,11 @@ class Stages:
 
     def __init__(self) -> None:
         self._stage: str | None = None
+        self._silent = os.environ.get("RANK", "0") != "0"  # Of several ranks, the first speaks.
         self._rows, self._shown = 0, 0.0
         self._started = self._last = time.perf_counter()
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-        self._bar = Progress(*columns, console=console, transient=True) if console.is_terminal else None
+        self._bar = Progress(*columns, console=console, transient=True) if console.is_terminal and not self._silent else None
 
     def __enter__(self) -> Self:
         if self._bar is not None:
@@ -50,7 +52,7 @@ class Stages:
             self._bar.update(self._bar.task_ids[-1], description=f"{stage}: {self._rows:,} rows")
 
     def _close(self) -> None:
-        if self._stage is None:
+        if self._stage is None or self._silent:
             return
         seconds = max(self._last - self._started, 1e-9)
         console.print(f"{self._stage}: {self._rows:,} rows in {seconds:.1f} s, {self._rows / seconds:,.0f} rows per second", highlight=False)

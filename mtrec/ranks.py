@@ -4,14 +4,19 @@ Every function is a collective when there is more than one rank: all ranks must 
 exists, each is free.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+import sys
+from collections.abc import Callable
+from typing import NoReturn, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["all_sum", "first_does_it", "gather_rows", "is_first", "rank", "share_text", "wait", "world_size"]
+__all__ = ["all_sum", "first_then_all", "gather_rows", "is_first", "leave", "rank", "share", "share_text", "wait", "world_size"]
+
+
+Result = TypeVar("Result")
 
 
 def rank() -> int:
@@ -20,6 +25,11 @@ def rank() -> int:
 
 def world_size() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def share() -> dict[str, int]:
+    """What a reader needs to know to give this rank its share."""
+    return {"rank": rank(), "world_size": world_size()}
 
 
 def is_first() -> bool:
@@ -41,11 +51,13 @@ def gather_rows(tensor: Tensor) -> Tensor:
     sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(world_size())]
     dist.all_gather(sizes, torch.tensor([len(tensor)]))
     most = max(int(size) for size in sizes)
-    padded = tensor.new_zeros((most, *tensor.shape[1:]))
-    padded[: len(tensor)] = tensor
+    # gloo carries no truth values.
+    plain = tensor.to(torch.uint8) if tensor.dtype == torch.bool else tensor
+    padded = plain.new_zeros((most, *plain.shape[1:]))
+    padded[: len(plain)] = plain
     found = [torch.empty_like(padded) for _ in sizes]
     dist.all_gather(found, padded)
-    return torch.cat([part[: int(size)] for part, size in zip(found, sizes, strict=True)])
+    return torch.cat([part[: int(size)] for part, size in zip(found, sizes, strict=True)]).to(tensor.dtype)
 
 
 def share_text(text: str) -> str:
@@ -57,14 +69,26 @@ def share_text(text: str) -> str:
     return held[0]
 
 
+def leave(code: int) -> NoReturn:
+    """End this process with an exit code, at once: tearing down a process group while the interpreter shuts down can abort."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if code == 0 and dist.is_initialized():
+        dist.destroy_process_group()
+    os._exit(code)
+
+
 def wait() -> None:
     """Go on when all ranks are here."""
     if world_size() > 1:
         dist.barrier()
 
 
-@contextmanager
-def first_does_it() -> Iterator[bool]:
-    """A block whose body the first rank runs (`if turn:`) while the others wait at its end."""
-    yield is_first()
+def first_then_all(work: Callable[[], Result]) -> Result:
+    """Do the same work on every rank, the first before the others, so that they find what it wrote."""
+    if is_first():
+        result = work()
+        wait()
+        return result
     wait()
+    return work()

@@ -7,7 +7,9 @@ Shapes: B rows.
 """
 
 import contextlib
+import functools
 import json
+import os
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -126,6 +128,8 @@ class Artifact:
 def load_artifact(path: str | Path, expected_sha256: str | None = None, self_check: bool = False) -> Artifact:
     """Verify an artifact's files and load it, on the CPU.
 
+    Processes forked from this one then run torch on one thread: on more of them torch would wait for ever, once its parent has computed anything.
+
     Args:
         expected_sha256: of its manifest.json, known from elsewhere.
         self_check: replay the golden rows; needs pyarrow.
@@ -138,6 +142,7 @@ def load_artifact(path: str | Path, expected_sha256: str | None = None, self_che
     inputs, outputs = _read_signature(bundle.path / "signature.json")
     with quiet_torchscript():
         model = torch.jit.load(str(bundle.path / "model.pt"), map_location="cpu")
+    _score_on_one_thread_after_a_fork()
     artifact = Artifact(bundle.path, bundle.meta, inputs, outputs, model)
     if self_check:
         artifact.golden_check()
@@ -165,6 +170,13 @@ def quiet_torchscript() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"`torch\.jit\.(script|freeze|save|load)` is deprecated\. Please", DeprecationWarning)
         yield
+
+
+@functools.cache  # once a process
+def _score_on_one_thread_after_a_fork() -> None:
+    # A fork has the parent's pool of OpenMP threads on paper, but none of the threads.
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 def _read_signature(file: Path) -> tuple[list[Input], list[Output]]:

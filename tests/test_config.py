@@ -197,7 +197,7 @@ def test_an_unknown_part_is_named_with_the_nearest() -> None:
 
 
 def test_overrides_set_keys(small: Path) -> None:
-    overrides = ["training.epochs=7", "seed=3", "model.embedding_dim=2", "log.roles={time: when}", "training.ema=null", "name=b"]
+    overrides = ["training.epochs=7", "seed=3", "model.embedding_dim=8", "log.roles={time: when}", "training.ema=null", "name=b"]
     run = config.load(small, overrides)
     assert (run.training.epochs, run.seed, run.log.roles.time, run.training.ema, run.name) == (7, 3, "when", None, "b")
 

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = [
     {"errors"},
-    {"store", "schema", "registry", "hash64", "request", "console"},
+    {"store", "schema", "registry", "hash64", "request", "console", "ranks"},
     {"checks"},
     {"config"},
     {"types"},

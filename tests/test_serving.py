@@ -1,4 +1,4 @@
-"""Loading verifies before torch opens anything; predictions keep the form of the rows; serving needs torch alone."""
+"""Loading verifies before torch opens anything; predictions keep the form of the rows; serving needs torch alone, and survives a fork."""
 
 import json
 import subprocess
@@ -168,11 +168,11 @@ def test_difference_is_relative_for_large_values_and_infinite_without_a_number()
     assert difference(strange, torch.tensor([0.0, torch.inf, torch.nan]), probability).tolist() == [torch.inf] * 3
 
 
-def test_a_process_with_torch_alone_loads_and_predicts(exported: Path, tmp_path: Path) -> None:
+def test_a_process_with_torch_alone_predicts_and_so_does_its_fork(exported: Path, tmp_path: Path) -> None:
     rows = make_log(20, seed=4).to_pydict()
     (tmp_path / "rows.json").write_text(json.dumps(rows))
     program = """
-        import json, sys
+        import json, os, signal, sys
         blocked = "fbgemm_gpu mlflow pandas polars pyarrow pydantic sklearn torchrec yaml safetensors matplotlib rich typer".split()
         class Blocked:
             def find_spec(self, name, path=None, target=None):
@@ -193,7 +193,15 @@ def test_a_process_with_torch_alone_loads_and_predicts(exported: Path, tmp_path:
             assert "pyarrow" in str(error)
         else:
             raise AssertionError("golden rows cannot have been read")
-        json.dump(artifact.predict(json.load(open(sys.argv[2]))), sys.stdout)
+        torch.set_num_threads(2)
+        rows = json.load(open(sys.argv[2]))
+        scores = artifact.predict(rows)
+        child = os.fork()
+        if child == 0:
+            signal.alarm(60)  # a fork that hangs ends here
+            os._exit(0 if artifact.predict(rows) == scores else 1)
+        assert os.waitpid(child, 0)[1] == 0, "the fork hangs, or scores otherwise"
+        json.dump(scores, sys.stdout)
     """
     command = [sys.executable, "-c", textwrap.dedent(program), str(exported), str(tmp_path / "rows.json")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parent.parent, timeout=120)

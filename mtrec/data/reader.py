@@ -19,7 +19,9 @@ import torch
 from mtrec.errors import DataError
 from mtrec.types import Batch, Cursor
 
-__all__ = ["Block", "Reader"]
+__all__ = ["FILLER", "Block", "Reader"]
+
+FILLER = -1  # The `row` of a row that only fills up the share of a rank: its labels are unknown and it weighs nothing.
 
 Ragged = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
@@ -157,7 +159,11 @@ class Reader:
 
     def _to_batch(self, block: Block, cursor: Cursor) -> Batch:
         size = len(block.weight)
-        block = block.between(size * self.rank // self.world_size, size * (self.rank + 1) // self.world_size)
+        first, last = size * self.rank // self.world_size, size * (self.rank + 1) // self.world_size
+        if first == last:  # All ranks must take part in the look-up, one whose share is empty too.
+            block = block.between(0, 1)._replace(mask=np.zeros_like(block.mask[:1]), weight=np.zeros(1, np.float32), row=np.full(1, FILLER))
+        else:
+            block = block.between(first, last)
         lengths = [np.diff(offsets) for _, offsets in block.ids]
         values = [values for values, _ in block.ids]
         return Batch(

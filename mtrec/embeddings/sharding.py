@@ -10,6 +10,7 @@ with warnings.catch_warnings():
     import torchrec
     from torch.distributed.optim import _apply_optimizer_in_backward as apply_optimizer_in_backward
     from torchrec.distributed import DistributedModelParallel
+    from torchrec.distributed.comm_ops import set_gradient_division
     from torchrec.distributed.embeddingbag import EmbeddingBagCollectionSharder
     from torchrec.distributed.sharding_plan import construct_module_sharding_plan, table_wise
     from torchrec.distributed.types import ModuleSharder, ShardingPlan
@@ -29,6 +30,8 @@ _OPTIMIZERS = {"rowwise_adagrad": RowWiseAdagrad, "adagrad": torch.optim.Adagrad
 
 def ensure_process_group() -> None:
     """Use the caller's process group; else join torchrun's; else make one of this process alone."""
+    # Losses are divided by the known weight of the whole batch, so that the gradients of the ranks are to be added up as they are.
+    set_gradient_division(False)
     if dist.is_initialized():
         return
     if "TORCHELASTIC_RUN_ID" in os.environ or ("MASTER_ADDR" in os.environ and "WORLD_SIZE" in os.environ):

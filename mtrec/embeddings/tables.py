@@ -10,7 +10,6 @@ Letters of shapes: B rows, N numbers, F id features, d embedding width, D flat w
 import hashlib
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from mtrec.config import EmbeddingOptimizer
@@ -91,10 +90,6 @@ class Embeddings(nn.Module):
         if self.sharded is not None:
             self.sharded.set_lr(lr)
 
-    def gathered(self, held: dict[str, Tensor]) -> dict[str, Tensor]:
-        """All tables from what each rank holds; on one rank, what was given. Every rank must call it."""
-        if self.sharded is None or dist.get_world_size() == 1:
-            return held
-        parts: list[dict[str, Tensor] | None] = [None] * dist.get_world_size()
-        dist.all_gather_object(parts, {name: table.detach().clone() for name, table in held.items()})
-        return {name: table for part in parts if part is not None for name, table in part.items()}
+    def elsewhere(self) -> set[str]:
+        """The names of the tables that other ranks hold."""
+        return set(self.num_rows) - set(self.tables())

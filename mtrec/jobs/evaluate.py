@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from mtrec import ranks
 from mtrec.data.log import LogFiles
 from mtrec.data.split import SPLITS
 from mtrec.errors import ConfigError
@@ -39,7 +40,7 @@ def evaluate_run(
         files = LogFiles(log, [*needed, *([config.log.roles.weight] if config.log.roles.weight else [])], config.log.join)
         scores, digest = score_log(model, loaded.features, files, config.tasks, config.log.roles.weight), files.digest()
     else:
-        scores, digest = score(model, prepared.reader(split, SCORING_ROWS)), prepared.digest
+        scores, digest = score(model, prepared.reader(split, SCORING_ROWS, **ranks.share())), prepared.digest
     weights = "ema" if config.training.ema is not None else "raw"
     report: dict[str, Any] = {"format": 1, "split": ", ".join(log) if log else split, "dataset_digest": digest, "weights": weights}
     report["tasks"] = judge(scores, config)
@@ -49,6 +50,8 @@ def evaluate_run(
         report["baselines"] = {"lightgbm": lightgbm_baseline(train, valid, judged_on, config.tasks, config.seed, threads, progress)}
     known = dict(zip(config.tasks, scores.mask.T, strict=True))
     judged = {name: (scores.predictions[rows, i], scores.labels[rows, i]) for i, (name, rows) in enumerate(known.items())}
+    if not ranks.is_first():
+        return report
     write_json(run.path / "report.json", report)
     with atomic_file(run.path / "report.html") as aside:
         aside.write_text(render_html({"name": config.name, **report}, run.history(), judged), encoding="utf-8")

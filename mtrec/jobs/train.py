@@ -1,12 +1,12 @@
 """`mtrec train`: prepare if needed, go on from the last complete checkpoint, stop at the best epoch, judge on test."""
 
-import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from mtrec import ranks
 from mtrec.config import Config
-from mtrec.errors import ConfigError
+from mtrec.embeddings.sharding import ensure_process_group
 from mtrec.evaluation.evaluate import flat
 from mtrec.evaluation.judge import judge
 from mtrec.jobs.evaluate import evaluate_run
@@ -29,20 +29,19 @@ def train(config: Config, progress: Callable[[str, int], None] = lambda stage, r
         progress: called with the stage ("fit", "encode", "train") and the rows just done.
         start_from: a checkpoint of the run to go back to, in place of its last one; those after it are removed.
     """
-    if os.environ.get("WORLD_SIZE", "1") not in ("", "1"):
-        raise ConfigError("Training on several processes is not supported yet", where="WORLD_SIZE", found=os.environ["WORLD_SIZE"], expected="1")
+    ensure_process_group()
     run = RunDirectory(config.run_path)
-    run.begin(config)
-    last = checkpoint.latest(run.checkpoints) if start_from is None else checkpoint.rewind(run.checkpoints, start_from)
+    ranks.first_then_all(lambda: run.begin(config))
+    last = ranks.first_then_all(lambda: checkpoint.rewind(run.checkpoints, start_from) if start_from else checkpoint.latest(run.checkpoints))
     snapshot = checkpoint.load(last) if last is not None else None
     if snapshot is not None and snapshot.state["finished"] and run.report_file.is_file():
         return run
-    prepared = prepare(config, progress)
-    model, valid = build_model(config, prepared), prepared.reader("valid", SCORING_ROWS)
+    prepared = ranks.first_then_all(lambda: prepare(config, progress))
+    model, valid = build_model(config, prepared), prepared.reader("valid", SCORING_ROWS, **ranks.share())
     meta = {"config": identity(config), "digest": prepared.digest, "prepared": path_from(run, prepared), **checkpoint.versions()}
     with tracked(config, run.path, prepared.digest) as tracker:
         losses, weighting, log = build_losses(config.tasks), build_weighting(config), run.logger(tracker.log_metrics)
-        reader, tasks = prepared.reader("train", config.training.batch_size, config.seed), list(config.tasks)
+        reader, tasks = prepared.reader("train", config.training.batch_size, config.seed, **ranks.share()), list(config.tasks)
         trainer = Trainer(
             model, losses, weighting, reader, tasks, config.training,
             lambda: flat(judge(score(model, valid), config)), log, run.checkpoints, meta, partial(progress, "train"),

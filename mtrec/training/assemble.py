@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from mtrec import ranks
 from mtrec.config import Config, resolve_part
 from mtrec.data.bundle import Prepared
 from mtrec.embeddings.tables import Embeddings
@@ -52,15 +53,18 @@ def build_model(config: Config, prepared: Prepared) -> RankingModel:
     Raises:
         ConfigError: if the architecture needs what the encoder does not give.
     """
-    torch.manual_seed(config.seed)
     torch.set_num_threads(config.training.threads or torch.get_num_threads())
     width = config.model.embedding_dim
     embeddings = Embeddings(prepared.fields, prepared.num_numbers, width, config.training.optimizers.embeddings, config.seed)
+    # After the tables, whose making draws numbers that depend on which of them lie on this rank.
+    torch.manual_seed(config.seed)
     encoder_class, encoder_config = resolve_part(config.model.encoder)
     encoder = encoder_class(embeddings.shape, encoder_config)
     architecture_class, architecture_config = resolve_part(config.model.architecture)
     architecture = architecture_class(encoder.output_width, encoder.num_units, len(config.tasks), architecture_config)
     towers = Towers(architecture.output_width, len(config.tasks), config.model.towers.hidden, config.model.towers.dropout)
+    if ranks.rank() > 0:
+        torch.manual_seed(hash((config.seed, ranks.rank())))  # The weights are the same on all ranks, what dropout draws is not.
     mean, scale = _label_scale(config.tasks, prepared)
     return RankingModel(embeddings, Ranker(encoder, architecture, towers), Outputs(config.tasks, mean, scale), config.training.precision)
 

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from mtrec import ranks
 from mtrec.errors import BundleError
 from mtrec.store import MANIFEST, Bundle
 
@@ -53,13 +54,33 @@ def save(path: Path, snapshot: Snapshot) -> None:
     """
     for group, tensors in snapshot.tensors.items():
         _refuse_non_finite(group, tensors, path)
-    with Bundle.create(path, KIND, snapshot.meta, replace=True) as bundle:
-        for group, tensors in snapshot.tensors.items():
-            try:
-                save_file({name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}, bundle.path / f"{group}.safetensors")
-            except SafetensorError as error:  # What the disk said, in its words.
-                raise OSError(str(error)) from error
-        (bundle.path / "state.json").write_text(json.dumps(snapshot.state, indent=1, allow_nan=False), encoding="utf-8")
+    if ranks.is_first():
+        with Bundle.create(path, KIND, snapshot.meta, replace=True) as bundle:
+            ranks.share_text(str(bundle.path))
+            _write(bundle.path, snapshot.tensors)
+            (bundle.path / "state.json").write_text(json.dumps(snapshot.state, indent=1, allow_nan=False), encoding="utf-8")
+            ranks.wait()
+    else:
+        _write(Path(ranks.share_text("")), {group: _own(group, tensors) for group, tensors in snapshot.tensors.items()})
+        ranks.wait()
+    ranks.wait()
+
+
+def _write(folder: Path, groups: dict[str, dict[str, Tensor]]) -> None:
+    """One file a group and rank; what each holds is read from its names."""
+    for group, tensors in groups.items():
+        try:
+            file = folder / f"{group}-{ranks.rank():05d}.safetensors"
+            save_file({name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}, file)
+        except SafetensorError as error:  # What the disk said, in its words.
+            raise OSError(str(error)) from error
+
+
+def _own(group: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What a rank that is not the first adds: its tables and its random state; the rest is the same on all ranks."""
+    if group in ("tables", "tables_optimizer"):
+        return tensors
+    return {name: tensor for name, tensor in tensors.items() if name.startswith(("tables/", "random/"))}
 
 
 def load(path: Path) -> Snapshot:
@@ -70,7 +91,9 @@ def load(path: Path) -> Snapshot:
     """
     bundle = Bundle.open(path, KIND)
     try:
-        tensors = {Path(name).stem: load_file(bundle.path / name) for name in bundle.files if name.endswith(".safetensors")}
+        tensors: dict[str, dict[str, Tensor]] = {}
+        for name in sorted(name for name in bundle.files if name.endswith(".safetensors")):
+            tensors.setdefault(name.rpartition("-")[0], {}).update(load_file(bundle.path / name))
         state = json.loads((bundle.path / "state.json").read_text(encoding="utf-8"))
     except (SafetensorError, OSError, ValueError) as error:
         raise BundleError("The checkpoint cannot be read", where=path, found=error, do="Go on from another one with `--from`.") from error

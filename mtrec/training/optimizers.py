@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from mtrec import ranks
 from mtrec.config import DenseOptimizer, Schedule
 from mtrec.errors import BundleError
 
@@ -43,6 +44,17 @@ class DenseStep:
     def set_factor(self, factor: float) -> None:
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.lr * factor
+
+    def add_up_ranks(self) -> None:
+        """Make each gradient the sum of the ranks' gradients; a parameter without one on every rank stays without."""
+        if ranks.world_size() == 1:
+            return
+        for parameter in self.parameters.values():
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        flat = ranks.all_sum(torch.cat([parameter.grad.reshape(-1) for parameter in self.parameters.values() if parameter.grad is not None]))
+        for parameter, part in zip(self.parameters.values(), flat.split([p.numel() for p in self.parameters.values()]), strict=True):
+            parameter.grad = part.view_as(parameter)
 
     def step(self) -> None:
         self.optimizer.step()

@@ -10,7 +10,7 @@ from mtrec.training.assemble import RankingModel
 from mtrec.training.checkpoint import Snapshot
 from mtrec.training.run import differences
 
-__all__ = ["copy_into", "load_judged_weights", "refuse_another_run"]
+__all__ = ["copy_into", "here", "load_judged_weights", "refuse_another_run"]
 
 
 def copy_into(live: dict[str, Tensor], saved: dict[str, Tensor], what: str) -> None:
@@ -29,6 +29,15 @@ def copy_into(live: dict[str, Tensor], saved: dict[str, Tensor], what: str) -> N
             tensor.copy_(saved[name])
 
 
+def here(saved: dict[str, Tensor], elsewhere: set[str], prefix: str = "") -> dict[str, Tensor]:
+    """What this rank takes: all but the state of the tables that other ranks hold. State is named `<prefix><table>` or `<prefix><table>.<state>`."""
+    return {name: value for name, value in saved.items() if not any(_of_table(name, f"{prefix}{table}") for table in elsewhere)}
+
+
+def _of_table(name: str, table: str) -> bool:
+    return name == table or name.rpartition(".")[0] == table
+
+
 def load_judged_weights(model: RankingModel, snapshot: Snapshot) -> None:
     """Put the weights that were judged, averages where they were kept, into a model."""
     dense, tables = dict(snapshot.tensors["dense"]), dict(snapshot.tensors["tables"])
@@ -36,7 +45,7 @@ def load_judged_weights(model: RankingModel, snapshot: Snapshot) -> None:
         group, _, key = name.partition("/")
         (dense if group == "dense" else tables)[key] = value
     copy_into(model.ranker.state_dict(), dense, "dense")
-    copy_into(model.embeddings.tables(), tables, "tables")
+    copy_into(model.embeddings.tables(), here(tables, model.embeddings.elsewhere()), "tables")
 
 
 def refuse_another_run(saved: dict[str, Any], meta: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from mtrec import ranks
 from mtrec.config import Config, dump, load, to_yaml
 from mtrec.errors import BundleError, ConfigError
 from mtrec.store import append_line, atomic_file, sweep
@@ -86,7 +87,7 @@ class RunDirectory:
         """What appends {name: value} of a step and epoch to metrics.jsonl, a line each, and tells them on."""
 
         def log(values: dict[str, float], step: int, epoch: int) -> None:
-            for name, value in values.items():
+            for name, value in values.items() if ranks.is_first() else ():
                 append_line(self.metrics_file, {"step": step, "epoch": epoch, "name": name, "value": value})
             also(values, step)
 
@@ -102,7 +103,7 @@ class RunDirectory:
     def keep_lines(self, count: int) -> None:
         """Cut metrics.jsonl back to its first `count` lines: what was logged after the checkpoint will be logged again."""
         lines = self.metrics_file.read_bytes().splitlines(keepends=True) if self.metrics_file.is_file() else []
-        if len(lines) != count:
+        if len(lines) != count and ranks.is_first():
             with atomic_file(self.metrics_file) as aside:
                 aside.write_bytes(b"".join(lines[:count]))
 

@@ -10,9 +10,10 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from mtrec import ranks
 from mtrec.data.labels import read_labels, read_weights
 from mtrec.data.log import LogFiles
-from mtrec.data.reader import Reader
+from mtrec.data.reader import FILLER, Reader
 from mtrec.errors import DataError, TrainingError
 from mtrec.features.feature_set import Encoded, FeatureSet
 from mtrec.schema import Task
@@ -36,7 +37,7 @@ class Scores(NamedTuple):
 
 @torch.no_grad()
 def score(model: RankingModel, reader: Reader) -> Scores:
-    """Score the rows of a reader; the model's mode is restored afterwards.
+    """Score the rows of a reader; the model's mode is restored afterwards. Of several ranks each scores its share, and all get all.
 
     Raises:
         TrainingError: if a score is not finite.
@@ -52,7 +53,7 @@ def score(model: RankingModel, reader: Reader) -> Scores:
         num_tasks = len(model.outputs.is_binary)
         none = np.zeros((0, num_tasks), dtype=np.float32)
         return Scores(none, none, none.astype(np.bool_), none[:, 0], none[:, 0].astype(np.int64))
-    return Scores(*(torch.cat(column).numpy() for column in zip(*parts, strict=True)))
+    return Scores(*(column.numpy() for column in _of_all_ranks([torch.cat(column) for column in zip(*parts, strict=True)])))
 
 
 @torch.no_grad()
@@ -80,6 +81,17 @@ def score_log(model: RankingModel, features: FeatureSet, log: LogFiles, tasks: d
     if not parts:
         raise DataError("There are no rows to judge", where=", ".join(log.files))
     return Scores(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def _of_all_ranks(columns: list[Tensor]) -> list[Tensor]:
+    """The rows of all ranks in the order of the log, without those that only fill a share up."""
+    if ranks.world_size() == 1:
+        return columns
+    columns = [ranks.gather_rows(column) for column in columns]
+    row = columns[-1]
+    order = row.argsort(stable=True)
+    order = order[row[order] != FILLER]
+    return [column[order] for column in columns]
 
 
 @contextmanager

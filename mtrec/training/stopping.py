@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mtrec import ranks
 from mtrec.config import Config, dump
-from mtrec.training.tracking import Tracker, open_tracker
+from mtrec.training.tracking import NoTracking, Tracker, open_tracker
 
 __all__ = ["on_sigterm", "tracked"]
 
@@ -28,7 +29,7 @@ def on_sigterm(stop: Callable[[], None]) -> Iterator[None]:
 @contextmanager
 def tracked(config: Config, run_path: Path, digest: str) -> Iterator[Tracker]:
     """The tracker of a run, told how the block ended, given the run's files if it ended well, and closed after it."""
-    tracker = open_tracker(config.tracking, run_path, config.name)
+    tracker = open_tracker(config.tracking, run_path, config.name) if ranks.is_first() else NoTracking()
     tracker.log_params(dump(config))
     tracker.log_tags({"dataset_digest": digest})
     timeout_s = 60.0

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mtrec import ranks
 from mtrec.config import Training
 from mtrec.data.reader import Reader
 from mtrec.objective.task_losses import BatchLosses, TaskLosses
@@ -18,7 +19,7 @@ from mtrec.training.assemble import RankingModel
 from mtrec.training.early_stopping import BestEpoch
 from mtrec.training.ema import AveragedWeights
 from mtrec.training.optimizers import DenseStep, schedule_factor
-from mtrec.training.restore import copy_into, load_judged_weights, refuse_another_run
+from mtrec.training.restore import copy_into, here, load_judged_weights, refuse_another_run
 from mtrec.types import Batch, Signals
 
 __all__ = ["Trainer"]
@@ -102,24 +103,34 @@ class Trainer:
         self.dense.set_factor(factor)
         self.model.embeddings.set_lr(self.config.optimizers.embeddings.lr * factor)
         labels = self.model.outputs.standardise(batch.labels)
-        losses: BatchLosses = self.losses(self.model(batch), labels, batch.label_mask, batch.weight)
-        guards.check_losses(losses.mean, self.tasks, batch, self.step)
-        signals = Signals(self.step, torch.where(losses.present, losses.mean.detach(), math.nan), losses.per_sample.detach(), batch.label_mask)
+        known_T = self._known_weight(batch)
+        losses: BatchLosses = self.losses(self.model(batch), labels, batch.label_mask, batch.weight, known_T)
+        mean_T = ranks.all_sum(losses.mean.detach().clone())
+        guards.check_losses(mean_T, self.tasks, batch, self.step)
+        signals = Signals(self.step, torch.where(losses.present, mean_T, math.nan), losses.per_sample.detach(), batch.label_mask)
         weights: Tensor = self.weighting.weights(signals)  # type: ignore[operator]
         total = (weights * self.losses.task_weight_T * losses.mean).sum()
         guards.check_total(total, weights, self.tasks, batch, self.step)
         total.backward()
+        self.dense.add_up_ranks()
         guards.check_dense_gradients(self.dense.parameters, batch, self.step)
         self.dense.step()
         if self.average is not None:
             self.average.update()
         self.step += 1
         self.row += self.reader.batch_size
-        self.loss_sum_T += losses.mean.detach().double()
+        self.loss_sum_T += mean_T.double()
         self.loss_count_T += losses.present
         if self.step % LOG_EVERY == 0:
             self._log_losses()
         self.on_step(len(batch.weight))
+
+    def _known_weight(self, batch: Batch) -> Tensor:
+        """The known weight of each task in the whole batch, [T]; all ranks learn here that one of them was asked to stop."""
+        asked = torch.tensor([float(self.stop_requested)])
+        told = ranks.all_sum(torch.cat([self.losses.known_weight(batch.label_mask, batch.weight), asked]))
+        self.stop_requested = bool(told[-1] > 0)
+        return told[:-1]
 
     def _end_epoch(self) -> None:
         self._log_losses()
@@ -140,7 +151,8 @@ class Trainer:
         """Write a checkpoint of this very moment."""
         checkpoint.save(checkpoint.step_path(self.checkpoints, self.step), self.snapshot())
         best = checkpoint.step_path(self.checkpoints, self.best_step) if self.best_step is not None else None
-        checkpoint.prune(self.checkpoints, self.config.checkpoints.keep, best)
+        if ranks.is_first():
+            checkpoint.prune(self.checkpoints, self.config.checkpoints.keep, best)
 
     def snapshot(self) -> checkpoint.Snapshot:
         """Everything needed to go on bit for bit."""
@@ -152,7 +164,7 @@ class Trainer:
             "tables_optimizer": self.model.embeddings.optimizer_state(),
             "training": {
                 **{f"weighting/{name}": value for name, value in self.weighting.state_dict().items()},
-                "random": torch.get_rng_state(),
+                f"random/{ranks.rank()}": torch.get_rng_state(),
                 "loss_sum": self.loss_sum_T,
                 "loss_count": self.loss_count_T,
             },
@@ -168,12 +180,15 @@ class Trainer:
         tensors, state, meta = snapshot
         refuse_another_run(meta, self.meta)
         copy_into(self.model.ranker.state_dict(), tensors["dense"], "dense")
-        copy_into(self.model.embeddings.tables(), tensors["tables"], "tables")
-        copy_into(self.model.embeddings.optimizer_state(), tensors["tables_optimizer"], "tables_optimizer")
-        copy_into(self.average.average if self.average is not None else {}, tensors["average"], "average")
+        embeddings = self.model.embeddings
+        copy_into(embeddings.tables(), here(tensors["tables"], embeddings.elsewhere()), "tables")
+        copy_into(embeddings.optimizer_state(), here(tensors["tables_optimizer"], embeddings.elsewhere()), "tables_optimizer")
+        copy_into(self.average.average if self.average is not None else {}, here(tensors["average"], embeddings.elsewhere(), "tables/"), "average")
         self.dense.load_state(tensors["optimizer"])
         training = dict(tensors["training"])
-        torch.set_rng_state(training.pop("random"))
+        states = {name: training.pop(name) for name in list(training) if name.startswith("random/")}
+        if len(states) == ranks.world_size():  # Other ranks, other draws: dropout goes on anew.
+            torch.set_rng_state(states[f"random/{ranks.rank()}"])
         self.loss_sum_T, self.loss_count_T = training.pop("loss_sum"), training.pop("loss_count")
         copy_into({f"weighting/{name}": value for name, value in self.weighting.state_dict().items()}, training, "training")
         self.best.load(state["best"])

@@ -1,0 +1,93 @@
+"""Where tables lie, whose process group is used, and what importing torchrec says; look-ups over two processes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+LOOK_UP = """
+import torch
+from mtrec.config import EmbeddingOptimizer
+from mtrec.embeddings.tables import Embeddings
+from mtrec.types import Batch, Cursor, IdField
+
+def look_up(num_rows):
+    fields = [IdField("user", "user", 9), IdField("item", "item", 7), IdField("brand", "brand", 5)]
+    embeddings = Embeddings(fields, 0, 4, EmbeddingOptimizer(kind="sgd", lr=0.5), seed=1)
+    ids = torch.arange(num_rows).repeat(3)
+    empty = torch.zeros(num_rows, 0)
+    batch = Batch(empty, ids, torch.ones(3, num_rows, dtype=torch.int64), empty, empty.bool(), torch.ones(num_rows), torch.arange(num_rows), Cursor(0, 0))
+    features = embeddings(batch)
+    features.flat.sum().backward()
+    return embeddings, features
+"""
+OF_THE_CALLER = """
+import torch.distributed as dist
+dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+group = dist.group.WORLD
+look_up(3)
+assert dist.group.WORLD is group
+print("done")
+"""
+TWO_RANKS = """
+import os, sys
+import torch.distributed as dist
+embeddings, features = look_up(3 if os.environ["RANK"] == "0" else 0)
+assert dist.get_world_size() == 2 and features.flat.shape == (3 if os.environ["RANK"] == "0" else 0, 12)
+tables = embeddings.gathered(embeddings.tables())
+assert sorted(tables) == ["brand", "item", "user"] and len(embeddings.tables()) < 3
+dist.barrier()
+print("done", flush=True)
+os._exit(0)
+"""
+
+
+def environment(**more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONWARNINGS", "TORCHELASTIC_RUN_ID")}
+    return {**kept, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **more}
+
+
+def run(program: str, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *options, "-c", program]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT, env=environment())
+
+
+def test_tables_go_where_the_fewest_rows_lie() -> None:
+    from mtrec.embeddings.sharding import placement
+
+    assert placement({"user": 100, "item": 60, "city": 50}, 2) == {"user": 0, "item": 1, "city": 1}
+    assert placement({"b": 5, "a": 5, "c": 5}, 2) == placement({"c": 5, "a": 5, "b": 5}, 2) == {"a": 0, "b": 1, "c": 0}
+    assert placement({"a": 5}, 3) == {"a": 0} and placement({}, 2) == {}
+
+
+def test_the_process_group_of_the_caller_is_used_and_no_warning_is_raised() -> None:
+    done = run(LOOK_UP + OF_THE_CALLER, "-W", "error")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
+def test_a_rank_without_rows_takes_part_in_the_look_up(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(LOOK_UP + TWO_RANKS)
+    port = str(20_000 + os.getpid() % 20_000)
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, str(program)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(RANK=str(rank), WORLD_SIZE="2", LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1", MASTER_PORT=port),
+        )
+        for rank in range(2)
+    ]
+    try:
+        outputs = [process.communicate(timeout=60) for process in ranks]
+    except subprocess.TimeoutExpired:
+        pytest.fail("the ranks wait for each other")
+    finally:
+        for process in ranks:
+            process.kill()
+    assert [output for output, _ in outputs] == ["done\n", "done\n"], outputs

@@ -96,17 +96,33 @@ class Artifact:
             raise DataError("The model refuses the request", where=self.path, found=refusal(error)) from None
         return scores
 
+    def golden(self) -> Any:
+        """The Arrow table that travels with the artifact: raw rows, and in `score:<output>` what they score.
+
+        Raises:
+            BundleError: if the file is none of ours.
+            GateError: if pyarrow, which reads it, is missing.
+        """
+        try:
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+        except ImportError as error:
+            raise GateError("The golden rows are read by pyarrow, which is not there", where=self.path, do="Install pyarrow.") from error
+        where = self.path / "golden.parquet"
+        try:
+            # Not by read_table: it would take a folder named `year=2017` above the artifact for a column.
+            with pq.ParquetFile(where, page_checksum_verification=True) as file:
+                return file.read()
+        except (pa.ArrowException, OSError) as error:
+            raise BundleError("The golden rows cannot be read", where=where, found=error, do="Export the artifact again.") from error
+
     def golden_check(self) -> float:
         """Score the rows that travel with the artifact again; returns the largest `difference` from the scores beside them.
 
         Raises:
             GateError: naming the worst row, if the difference exceeds 1e-5, or if pyarrow, which reads the rows, is missing.
         """
-        try:
-            import pyarrow.parquet as pq
-        except ImportError as error:
-            raise GateError("The golden rows are read by pyarrow, which is not there", where=self.path, do="Install pyarrow.") from error
-        golden = pq.read_table(self.path / "golden.parquet", page_checksum_verification=True)
+        golden = self.golden()
         scores = self.scores(golden)
         worst = 0.0
         for output in self.outputs:
@@ -140,8 +156,13 @@ def load_artifact(path: str | Path, expected_sha256: str | None = None, self_che
     """
     bundle = Bundle.open(path, kind="artifact", manifest_sha256=expected_sha256)
     inputs, outputs = _read_signature(bundle.path / "signature.json")
-    with quiet_torchscript():
-        model = torch.jit.load(str(bundle.path / "model.pt"), map_location="cpu")
+    file = bundle.path / "model.pt"
+    try:
+        with quiet_torchscript():
+            model = torch.jit.load(str(file), map_location="cpu")
+    except (RuntimeError, ValueError) as error:
+        found = str(error).partition("\n")[0]
+        raise BundleError("The model is no TorchScript that this torch reads", where=file, found=found, do="Export the artifact again.") from error
     _score_on_one_thread_after_a_fork()
     artifact = Artifact(bundle.path, bundle.meta, inputs, outputs, model)
     if self_check:

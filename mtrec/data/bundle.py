@@ -50,6 +50,11 @@ class Prepared:
 
     def sample(self) -> pa.Table:
         """Held-out rows as they stood in the log."""
-        # Not by read_table: it would take a folder named `year=2017` above the bundle for a column.
-        with pq.ParquetFile(self.path / "sample.parquet", page_checksum_verification=True) as file:
-            return file.read()
+        where = self.path / "sample.parquet"
+        try:
+            # Not by read_table: it would take a folder named `year=2017` above the bundle for a column.
+            with pq.ParquetFile(where, page_checksum_verification=True) as file:
+                return file.read()
+        except (pa.ArrowException, OSError) as error:
+            found = str(error).partition("\n")[0]
+            raise DataError("A prepared file is damaged", where=where, found=found, do="Remove the bundle and run prepare again.") from error

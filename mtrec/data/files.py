@@ -94,7 +94,7 @@ def open_parquet(file: str) -> pq.ParquetFile:
 
 
 def csv_reader(file: str, types: pa.Schema | None = None, columns: list[str] | None = None) -> pa.csv.CSVStreamingReader:
-    """The blocks of a CSV file; its types are those of its first block, but for `types`. An empty field is null."""
+    """The blocks of a CSV file; its types are those of its first block, but for `types`. Empty fields, NA, NaN and null are null."""
     source: Any = file
     if "://" in file:
         filesystem, path = pa.fs.FileSystem.from_uri(file)

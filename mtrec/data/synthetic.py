@@ -1,7 +1,7 @@
 """A generated log of impressions with known truth: users, items, text, lists, numbers, nulls, and labels that form a funnel.
 
-Every user and item has a hidden taste; click, buy (of clicks) and play time follow from it, so that a model that learns ids, the user's past items and
-the numbers beats one that does not.
+Every user and item has a hidden taste; click, buy (of clicks) and play time follow from it, so that a model that learns ids, the user's past
+items and the numbers beats one that does not.
 """
 
 import argparse

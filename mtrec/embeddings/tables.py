@@ -38,10 +38,10 @@ class Embeddings(nn.Module):
     def __init__(self, fields: list[IdField], num_numbers: int, width: int, optimizer: EmbeddingOptimizer, seed: int) -> None:
         super().__init__()
         self.fields = list(fields)
-        self.width = width
+        self.width = width if fields else 0
         self.num_numbers = num_numbers
         self.num_rows = {field.table: field.num_rows for field in fields}
-        self.shape = FeatureShape(num_numbers + len(fields) * width, len(fields), 0, width)
+        self.shape = FeatureShape(num_numbers + len(fields) * width, len(fields), 0, self.width)
         self.sharded = shard(self.fields, width, optimizer) if fields else None
         for name, table in self.tables().items():
             table.copy_(initial_table(seed, name, *table.shape))

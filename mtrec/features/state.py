@@ -1,19 +1,34 @@
 """The fitted state of transforms as plain tensors, fit for safetensors, and back."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from mtrec.errors import BundleError
 from mtrec.features.transform import Fitted
 
-__all__ = ["load_state", "save_state"]
+__all__ = ["load_state", "read_state", "save_state"]
 
 
 def save_state(module: nn.Module) -> dict[str, Tensor]:
     """All that was fitted, by name: contiguous copies on the CPU."""
     return {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in module.state_dict().items()}
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """A saved state from its file.
+
+    Raises:
+        BundleError: if it is no safetensors file.
+    """
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise BundleError("The state of the features cannot be read", where=path, found=error, do="Run prepare again.") from error
 
 
 def load_state(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from mtrec.config import Config
 from mtrec.data.bundle import KIND, Prepared
@@ -12,7 +12,7 @@ from mtrec.data.log import LogFiles, available_columns
 from mtrec.data.prepared import write_rows
 from mtrec.data.split import Splitter
 from mtrec.features.feature_set import FeatureSet, column_types
-from mtrec.features.state import load_state, save_state
+from mtrec.features.state import load_state, read_state, save_state
 from mtrec.store import Bundle
 
 __all__ = ["load_features", "prepare"]
@@ -48,7 +48,7 @@ def prepare(config: Config, progress: Callable[[str, int], None] = lambda stage,
 def load_features(config: Config, prepared: Prepared) -> FeatureSet:
     """The fitted features of a prepared log."""
     features = FeatureSet.build(config.features, _candidates(config, prepared.types))
-    load_state(features, load_file(prepared.path / "features.safetensors"))
+    load_state(features, read_state(prepared.path / "features.safetensors"))
     features.eval()
     return features
 

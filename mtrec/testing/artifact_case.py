@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
@@ -54,6 +53,6 @@ Check = Callable[[ArtifactCase], None]
 def open_case(path: str | Path) -> ArtifactCase:
     """Verify, load, and read the golden rows."""
     artifact = load_artifact(path)
-    golden = pq.read_table(artifact.path / "golden.parquet", page_checksum_verification=True)
+    golden = artifact.golden()
     rows = golden.select([name for name in golden.schema.names if not name.startswith("score:")])
     return ArtifactCase(artifact, rows.take(pa.array(torch.arange(max(8, len(rows))).remainder(len(rows)).tolist())))

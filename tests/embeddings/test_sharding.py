@@ -1,6 +1,7 @@
 """Where tables lie, whose process group is used, and what importing torchrec says; look-ups over two processes."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 LOOK_UP = """
 import torch
 from mtrec.config import EmbeddingOptimizer
-from mtrec.embeddings.tables import Embeddings
+from mtrec.embeddings.tables import Embeddings, initial_table
 from mtrec.types import Batch, Cursor, IdField
 
 def look_up(num_rows):
@@ -20,7 +21,8 @@ def look_up(num_rows):
     embeddings = Embeddings(fields, 0, 4, EmbeddingOptimizer(kind="sgd", lr=0.5), seed=1)
     ids = torch.arange(num_rows).repeat(3)
     empty = torch.zeros(num_rows, 0)
-    batch = Batch(empty, ids, torch.ones(3, num_rows, dtype=torch.int64), empty, empty.bool(), torch.ones(num_rows), torch.arange(num_rows), Cursor(0, 0))
+    lengths = torch.ones(3, num_rows, dtype=torch.int64)
+    batch = Batch(empty, ids, lengths, empty, empty.bool(), torch.ones(num_rows), torch.arange(num_rows), Cursor(0, 0))
     features = embeddings(batch)
     features.flat.sum().backward()
     return embeddings, features
@@ -34,12 +36,16 @@ assert dist.group.WORLD is group
 print("done")
 """
 TWO_RANKS = """
-import os, sys
+import os
 import torch.distributed as dist
 embeddings, features = look_up(3 if os.environ["RANK"] == "0" else 0)
 assert dist.get_world_size() == 2 and features.flat.shape == (3 if os.environ["RANK"] == "0" else 0, 12)
-tables = embeddings.gathered(embeddings.tables())
-assert sorted(tables) == ["brand", "item", "user"] and len(embeddings.tables()) < 3
+assert sorted(embeddings.tables()) == (["user"] if os.environ["RANK"] == "0" else ["brand", "item"])
+assert sorted([*embeddings.tables(), *embeddings.elsewhere()]) == ["brand", "item", "user"]
+for name, table in embeddings.tables().items():
+    step = torch.zeros(table.shape)
+    step[:3] = 0.5  # three rows, each of gradient 1 at a rate of .5
+    torch.testing.assert_close(table, initial_table(1, name, *table.shape) - step, rtol=0, atol=1e-6)
 dist.barrier()
 print("done", flush=True)
 os._exit(0)
@@ -72,7 +78,9 @@ def test_the_process_group_of_the_caller_is_used_and_no_warning_is_raised() -> N
 def test_a_rank_without_rows_takes_part_in_the_look_up(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(LOOK_UP + TWO_RANKS)
-    port = str(20_000 + os.getpid() % 20_000)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
     ranks = [
         subprocess.Popen(
             [sys.executable, str(program)],

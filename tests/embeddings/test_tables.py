@@ -237,9 +237,9 @@ def test_without_id_features_numbers_pass_through() -> None:
     for num_rows in (3, 0):
         batch = make_batch([], num_rows)
         features = embeddings(batch)
-        assert torch.equal(features.flat, batch.numbers) and features.fields.shape == (num_rows, 0, WIDTH)
+        assert torch.equal(features.flat, batch.numbers) and features.fields.shape == (num_rows, 0, 0)
     assert embeddings.shape == FeatureShape(2, 0, 0, 0)
-    assert embeddings.tables() == embeddings.optimizer_state() == embeddings.gathered({}) == {}
+    assert embeddings.tables() == embeddings.optimizer_state() == {} and embeddings.elsewhere() == set()
     embeddings.set_lr(0.1)
 
 
@@ -249,16 +249,13 @@ def test_a_look_up_without_gradient_changes_nothing() -> None:
     with torch.no_grad():
         first = embeddings(make_batch(IDS)).flat
     assert not first.requires_grad
-    with torch.inference_mode():
-        assert torch.equal(embeddings(make_batch(IDS)).flat, first)
     assert all(torch.equal(table, before[name]) for name, table in embeddings.tables().items())
 
 
-def test_on_one_rank_gathered_is_what_was_given() -> None:
+def test_one_rank_holds_all_tables() -> None:
     embeddings = make()
     assert dist.get_world_size() == 1
-    tables = embeddings.tables()
-    assert embeddings.gathered(tables) is tables
+    assert set(embeddings.tables()) == {field.table for field in FIELDS} and embeddings.elsewhere() == set()
 
 
 def test_writing_to_a_table_changes_the_next_look_up() -> None:

@@ -51,7 +51,7 @@ def prepare(config: ConfigFile, overrides: Overrides = None) -> None:
 
     with Stages() as stages:
         prepared = job(load(config, overrides), stages)
-    typer.echo(f"{prepared.path}: {', '.join(f'{name} {count:,}' for name, count in prepared.rows.items())} rows")
+    typer.echo(f"{prepared.path}: {', '.join(f'{name} {prepared.rows[name]:,}' for name in ('train', 'valid', 'test'))} rows")
 
 
 @app.command()

@@ -8,10 +8,12 @@ import pyarrow as pa
 
 from mtrec.config import Config, load
 from mtrec.errors import DataError
+from mtrec.features.feature_set import FeatureSet
 from mtrec.jobs.evaluate import evaluate_run
 from mtrec.jobs.export import export_run
 from mtrec.jobs.load import Loaded, load_run
 from mtrec.jobs.train import train
+from mtrec.request import pandas_to_arrow, whole_of_floats
 from mtrec.training.scoring import score_table
 
 __all__ = ["Recommender"]
@@ -59,7 +61,7 @@ class Recommender:
         """
         loaded = self._run()
         is_frame = isinstance(table, pd.DataFrame)
-        rows = _to_arrow(table, loaded.features.input_columns) if is_frame else table
+        rows = _to_arrow(table, loaded.features) if is_frame else table
         outputs = loaded.model.outputs(score_table(loaded.model, loaded.features, rows))
         return pd.DataFrame({name: values.numpy() for name, values in outputs.items()}, index=table.index if is_frame else None)
 
@@ -77,9 +79,14 @@ class Recommender:
         return self._loaded
 
 
-def _to_arrow(frame: pd.DataFrame, columns: list[str]) -> pa.Table:
+def _to_arrow(frame: pd.DataFrame, features: FeatureSet) -> pa.Table:
     """The columns that are read, so that what others hold does not matter."""
-    try:
-        return pa.Table.from_pandas(frame[[name for name in dict.fromkeys(columns) if name in frame]], preserve_index=False)
-    except (pa.ArrowException, ValueError) as error:
-        raise DataError("A column holds values of several types", found=" ".join(str(error).split())) from error
+    kinds = {each.column: each.kind for each in features.inputs()}
+    table = pandas_to_arrow(frame[[name for name in kinds if name in frame]])
+    for place, field in enumerate(table.schema):
+        if kinds[field.name] == "id" and pa.types.is_floating(field.type):
+            try:
+                table = table.set_column(place, field.name, whole_of_floats(table.column(place)))
+            except pa.ArrowException as error:
+                raise DataError("The ids of a column are no whole numbers", where=field.name, found=error) from error
+    return table

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mtrec.errors import DataError
 
-__all__ = ["KINDS", "Input", "Request", "Rows", "is_pandas"]
+__all__ = ["KINDS", "Input", "Request", "Rows", "is_pandas", "pandas_to_arrow", "whole_of_floats"]
 
 KINDS = ("number", "id", "string", "id_list", "string_list", "number_list")
 _EXACT_FLOAT = 2.0**53
@@ -108,7 +108,7 @@ def _open(rows: Any, wanted: list[str]) -> tuple[_Reader, int]:
     if isinstance(rows, Mapping):
         return _from_lists({name: _as_list(rows[name], name) for name in wanted})
     loose = is_pandas(rows)
-    table = _pandas_to_arrow(rows[wanted]) if loose else rows
+    table = pandas_to_arrow(rows[wanted]) if loose else rows
     columns = {name: table.column(name) for name in wanted}
     return (lambda each, start, count: _arrow_column(columns[each.column].slice(start, count), each, loose)), table.num_rows
 
@@ -191,12 +191,13 @@ def _refuse(value: Any, each: Input) -> NoReturn:
     raise DataError(f"A value of column `{each.column}` does not fit", found=found, expected=f"{expected}, or null")
 
 
-def _pandas_to_arrow(frame: Any) -> Any:
+def pandas_to_arrow(frame: Any) -> Any:
+    """The columns of a DataFrame as an Arrow table, without its index."""
     import pyarrow as pa
 
     try:
         return pa.Table.from_pandas(frame, preserve_index=False)
-    except (pa.ArrowException, OverflowError) as error:
+    except (pa.ArrowException, OverflowError, ValueError) as error:
         raise DataError("A column of the DataFrame holds values of several types", found=error, expected="one type a column") from error
 
 
@@ -216,7 +217,7 @@ def _arrow_column(column: Any, each: Input, loose: bool) -> _Column:
         if pa.types.is_dictionary(array.type):
             array = array.dictionary_decode()
         if loose and kind == "id" and pa.types.is_floating(array.type):
-            array = _whole_of_floats(array)
+            array = whole_of_floats(array)
         if not _fits(array.type, kind):
             raise pa.ArrowInvalid(f"values of type {array.type}")
         if kind == "number":
@@ -241,7 +242,8 @@ def _fits(arrow_type: Any, kind: str) -> bool:
     return any(fits(arrow_type) for fits in fitting)
 
 
-def _whole_of_floats(array: Any) -> Any:
+def whole_of_floats(array: Any) -> Any:
+    """Whole numbers that pandas keeps as floats because some are null, as what they are; beyond 2^53 they are not exact, and refused."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

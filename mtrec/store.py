@@ -46,7 +46,7 @@ class Bundle:
             raise BundleError("The directory exists already", where=path, do="Remove it, or choose another one.")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            aside = Path(tempfile.mkdtemp(prefix=f".{path.name}{_ASIDE}", dir=path.parent))
+            aside, lock = _set_aside(path)
         except OSError as error:
             raise BundleError("The directory cannot be written", where=path.parent, found=error, do="Check its rights and free space.") from error
         try:
@@ -59,6 +59,7 @@ class Bundle:
             ) from error
         finally:
             shutil.rmtree(aside, ignore_errors=True)
+            os.close(lock)
 
     @classmethod
     def open(cls, path: str | Path, kind: str | None = None, manifest_sha256: str | None = None) -> "Bundle":
@@ -112,7 +113,7 @@ class Bundle:
 
     def _exchange(self, path: Path) -> None:
         """Put the old bundle aside, and back if the new one cannot take its place; `sweep` puts it back after a kill in between."""
-        old = Path(tempfile.mkdtemp(prefix=f".{path.name}{_ASIDE}", dir=path.parent))
+        old, lock = _set_aside(path)
         try:
             os.replace(path, old / _OLD)
             try:
@@ -122,6 +123,7 @@ class Bundle:
                 raise
         finally:
             shutil.rmtree(old, ignore_errors=True)
+            os.close(lock)
 
     def _verify(self) -> None:
         present = set()
@@ -236,18 +238,61 @@ def _ends_line(stream: BinaryIO) -> bool:
 def sweep(directory: str | Path) -> list[Path]:
     """Remove what writers that were killed left aside, and put back a bundle whose exchange was cut short; returns what was removed.
 
-    No other writer may be at work in the directory.
+    Bundles that others are writing are left alone, single files are not: nobody else may be writing those in the directory.
     """
-    left = sorted(Path(directory).glob(f".*{_ASIDE}*"))
-    for path in left:
-        home = path.with_name(path.name[1:].rpartition(_ASIDE)[0])
-        if (path / _OLD / MANIFEST).is_file() and not home.exists():
-            os.replace(path / _OLD, home)
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+    left = []
+    for path in sorted(Path(directory).glob(f".*{_ASIDE}*")):
+        try:
+            lock = os.open(path, os.O_RDONLY)
+        except OSError:  # Its writer is through, or it is not ours.
+            continue
+        try:
+            if _is_free(lock):
+                _remove_aside(path)
+                left.append(path)
+        finally:
+            os.close(lock)
     return left
+
+
+def _remove_aside(path: Path) -> None:
+    home = path.with_name(path.name[1:].rpartition(_ASIDE)[0])
+    if (path / _OLD / MANIFEST).is_file() and not home.exists():
+        os.replace(path / _OLD, home)
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _set_aside(path: Path) -> tuple[Path, int]:
+    """A new directory beside `path`, and the open handle that keeps `sweep` from it while this process lives."""
+    while True:
+        aside = Path(tempfile.mkdtemp(prefix=f".{path.name}{_ASIDE}", dir=path.parent))
+        try:
+            lock = os.open(aside, os.O_RDONLY)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
+        _is_free(lock)
+        if aside.exists():
+            return aside, lock
+        os.close(lock)  # A sweep came between the directory and its lock.
+
+
+def _is_free(lock: int) -> bool:
+    """Lock what the handle is open on, unless another process has done so."""
+    try:
+        import fcntl
+
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:
+        return True  # A system without such locks.
+    except OSError:
+        return False
+    return True
 
 
 def _sync(path: Path) -> None:

@@ -8,7 +8,6 @@ import queue
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,56 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from mtrec.data.block import Block, joined, ragged
 from mtrec.errors import DataError
 from mtrec.types import Batch, Cursor
 
-__all__ = ["FILLER", "Block", "Reader"]
+__all__ = ["FILLER", "Reader"]
 
 FILLER = -1  # The `row` of a row that only fills up the share of a rank: its labels are unknown and it weighs nothing.
-
-Ragged = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
-
-
-class Block(NamedTuple):
-    """Rows in memory.
-
-    Attributes: numbers [rows, N]; ids, for each feature its values and offsets [rows + 1]; labels and mask [rows, T]; weight and row [rows].
-    """
-
-    numbers: npt.NDArray[np.float32]
-    ids: list[Ragged]
-    labels: npt.NDArray[np.float32]
-    mask: npt.NDArray[np.bool_]
-    weight: npt.NDArray[np.float32]
-    row: npt.NDArray[np.int64]
-
-    def take(self, index: npt.NDArray[np.int64]) -> "Block":
-        return Block(
-            self.numbers[index], [_take(one, index) for one in self.ids], self.labels[index], self.mask[index], self.weight[index], self.row[index]
-        )
-
-    def between(self, start: int, stop: int) -> "Block":
-        ids = [(values[offsets[start] : offsets[stop]], offsets[start : stop + 1] - offsets[start]) for values, offsets in self.ids]
-        return Block(self.numbers[start:stop], ids, self.labels[start:stop], self.mask[start:stop], self.weight[start:stop], self.row[start:stop])
-
-
-def _take(ragged: Ragged, index: npt.NDArray[np.int64]) -> Ragged:
-    values, offsets = ragged
-    lengths = np.diff(offsets)[index]
-    ends = np.cumsum(lengths)
-    places = np.arange(int(ends[-1]) if len(ends) else 0) + np.repeat(offsets[index] - (ends - lengths), lengths)
-    return values[places], np.concatenate([[0], ends])
-
-
-def _join(blocks: list[Block]) -> Block:
-    if len(blocks) == 1:
-        return blocks[0]
-    ids: list[Ragged] = []
-    for parts in zip(*(block.ids for block in blocks), strict=True):
-        lengths = np.concatenate([np.diff(offsets) for _, offsets in parts])
-        ids.append((np.concatenate([values for values, _ in parts]), np.concatenate([[0], np.cumsum(lengths)])))
-    plain = [np.concatenate([block[i] for block in blocks]) for i in (0, 2, 3, 4, 5)]
-    return Block(plain[0], ids, *plain[1:])
 
 
 class Reader:
@@ -149,13 +105,13 @@ class Reader:
             first = max(0, start - (end - len(block.weight)))
             while len(block.weight) - first + num_waiting >= self.batch_size:
                 cut = first + self.batch_size - num_waiting
-                yield self._to_batch(_join([*waiting, block.between(first, cut)]), Cursor(epoch, place))
+                yield self._to_batch(joined([*waiting, block.between(first, cut)]), Cursor(epoch, place))
                 place, first, waiting, num_waiting = place + self.batch_size, cut, [], 0
             if first < len(block.weight):
                 waiting.append(block.between(first, len(block.weight)))
                 num_waiting += len(block.weight) - first
         if num_waiting:
-            yield self._to_batch(_join(waiting), Cursor(epoch, place))
+            yield self._to_batch(joined(waiting), Cursor(epoch, place))
 
     def _to_batch(self, block: Block, cursor: Cursor) -> Batch:
         size = len(block.weight)
@@ -204,14 +160,5 @@ class Reader:
             column = table[name].to_numpy()
             mask[:, index] = ~np.isnan(column)
             labels[:, index] = np.where(mask[:, index], column, 0.0)
-        ids = [_ragged(table[name].combine_chunks()) for name in self._columns["i."]]
+        ids = [ragged(table[name].combine_chunks()) for name in self._columns["i."]]
         return Block(numbers, ids, labels, mask, table["w"].to_numpy(), table["row"].to_numpy())
-
-
-def _ragged(column: pa.Array) -> Ragged:
-    if isinstance(column, pa.ListArray):
-        offsets = column.offsets.to_numpy().astype(np.int64)
-        values = column.values.to_numpy().astype(np.int64)
-        return values[offsets[0] : offsets[-1]], offsets - offsets[0]
-    offsets = np.concatenate([[0], np.cumsum(column.is_valid().to_numpy(zero_copy_only=False))]).astype(np.int64)
-    return column.drop_null().to_numpy().astype(np.int64), offsets

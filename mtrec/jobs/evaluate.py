@@ -52,7 +52,7 @@ def evaluate_run(
     judged = {name: (scores.predictions[rows, i], scores.labels[rows, i]) for i, (name, rows) in enumerate(known.items())}
     if not ranks.is_first():
         return report
-    write_json(run.path / "report.json", report)
     with atomic_file(run.path / "report.html") as aside:
         aside.write_text(render_html({"name": config.name, **report}, run.history(), judged), encoding="utf-8")
+    write_json(run.path / "report.json", report)  # Last: a run that has it is done.
     return report

@@ -45,7 +45,7 @@ def load_run(path: str | os.PathLike[str]) -> Loaded:
         raise BundleError("The run has no finished epoch yet", where=path, do="Let `mtrec train` go on.")
     if snapshot.state["best_step"] != snapshot.state["step"]:
         snapshot = checkpoint.load(checkpoint.step_path(run.checkpoints, snapshot.state["best_step"]))
-    prepared = Prepared(run.path.resolve() / snapshot.meta["prepared"])
+    prepared = Prepared(os.path.normpath(run.path.resolve() / snapshot.meta["prepared"]))
     model = build_model(config, prepared)
     load_judged_weights(model, snapshot)
     model.eval()

@@ -13,7 +13,7 @@ from mtrec.data.prepared import write_rows
 from mtrec.data.split import Splitter
 from mtrec.features.feature_set import FeatureSet, column_types
 from mtrec.features.state import load_state, read_state, save_state
-from mtrec.store import Bundle
+from mtrec.store import Bundle, sweep
 
 __all__ = ["load_features", "prepare"]
 
@@ -32,14 +32,14 @@ def prepare(config: Config, progress: Callable[[str, int], None] = lambda stage,
     key = hashlib.sha256(json.dumps([digest, sections, list(config.tasks)], sort_keys=True).encode()).hexdigest()[:16]
     path = config.run_path.parent.parent / "prepared" / key if config.run_dir is None else config.run_path.parent / "prepared" / key
     if not Bundle.is_complete(path):
+        sweep(path.parent)
         many = [field.kind in ("multi", "sequence") for field in features.id_inputs]
         with Bundle.create(path, KIND, replace=True) as bundle:
             facts = write_rows(log, splitter, features, config.tasks, config.log.roles.weight, many, config.seed, bundle.path, progress)
             save_file(save_state(features), bundle.path / "features.safetensors")
             sizes = features.table_sizes()
             bundle.meta["fields"] = [[field.name, field.table, sizes[field.table]] for field in features.id_inputs]
-            bundle.meta["many"] = many
-            bundle.meta["number_names"] = [number.name for number in features.number_inputs]
+            bundle.meta |= {"many": many, "number_names": [number.name for number in features.number_inputs]}
             bundle.meta |= {"rows": facts.rows, "tasks": facts.tasks, "types": list(column_types(log.schema).items())}
             bundle.meta |= {"digest": digest, "sections": sections}
     return Prepared(path)

@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -12,7 +13,7 @@ import pytest
 from tests.faults.commands import Commands
 from tests.faults.kit import kill_at
 
-OVERRIDES = ("training.epochs=14", "training.early_stopping=null", "training.checkpoints.every_steps=3", "training.batch_size=100")
+OVERRIDES = ("training.epochs=6", "training.early_stopping=null", "training.checkpoints.every_steps=3", "training.batch_size=100")
 SIGKILL, SIGTERM = int(signal.SIGKILL), int(signal.SIGTERM)
 
 
@@ -22,7 +23,9 @@ class Killed:
     def __init__(self, tiny: Any, folder: Path) -> None:
         self.folder, self.config = folder, tiny.file("killed")
         self.commands = Commands(folder)
+        begin = time.monotonic()
         assert self.run("unbroken") == 0, self.told()
+        self.seconds = time.monotonic() - begin
         self.operations = self.commands.operations
         self.unbroken = self.state("unbroken")
 
@@ -36,12 +39,13 @@ class Killed:
         return self.commands.log.read_text()
 
     def state(self, name: str) -> dict[str, bytes]:
-        """All files but for manifests, which know the run's digest of nothing else, and the configuration, which knows the folder."""
+        """All files, but for the configuration, which names the folder, and for the rest of a checkpoint that was being removed."""
         run = self.folder / name
+        found = {file.relative_to(run).as_posix(): file for file in sorted(run.rglob("*")) if file.is_file() and file.name != "config.yaml"}
         return {
-            file.relative_to(run).as_posix(): file.read_bytes()
-            for file in sorted(run.rglob("*"))
-            if file.is_file() and file.name != "config.yaml"
+            place: file.read_bytes()
+            for place, file in found.items()
+            if "/step-" not in place or (file.parent / "manifest.json").exists()
         }
 
     def assert_ends_alike(self, name: str) -> None:
@@ -84,7 +88,7 @@ def test_kill_9_before_many_random_calls_on_the_disk(killed: Killed, seed: int) 
 def test_kill_9_at_a_random_time(killed: Killed, seed: int) -> None:
     rng, name = Random(seed), f"times-{seed}"
     for _ in range(2):
-        code = kill_at(killed.commands.start(*killed.words(name)), rng.random() * 2.0)
+        code = kill_at(killed.commands.start(*killed.words(name)), rng.random() * killed.seconds)
         assert code in (-SIGKILL, 0), killed.told()
     killed.assert_ends_alike(name)
 
@@ -94,6 +98,6 @@ def test_a_second_sigterm_while_the_checkpoint_is_written_ends_at_once(killed: K
     """The first comes before one call on the disk, the second a few calls later, where the checkpoint that the first asked for is half written."""
     name = f"terms-{call}"
     moment = killed.operations // (4 if call == "early" else 2)
-    assert killed.run(name, {moment: SIGTERM, moment + 6: SIGTERM}) == 143, killed.told()
+    assert killed.run(name, {moment: SIGTERM, moment + 9: SIGTERM}) == 143, killed.told()
     assert killed.commands.operations < killed.operations - 20
     killed.assert_ends_alike(name)

@@ -1,6 +1,6 @@
 """Exact AUC of 10 million scores against scikit-learn: process CPU time, alternated, median of the ratios of each round.
 
-    python -m benchmarks.auc_speed
+python -m benchmarks.auc_speed
 """
 
 import time

@@ -118,8 +118,8 @@ def test_bundle_faults_end_with_4(tiny: Any, trained: Any, call: Call, tmp_path:
     assert_paragraph(call("export", trained.path, "--out", tmp_path), 4, "exists already")
     broken = tiny.folder / "runs" / "broken-bundle"
     shutil.copytree(trained.path, broken)
-    (max((broken / "checkpoints").iterdir()) / "tables.safetensors").write_bytes(b"")
-    assert_paragraph(call("evaluate", broken), 4, "tables.safetensors", "--from")
+    (max((broken / "checkpoints").iterdir()) / "tables-00000.safetensors").write_bytes(b"")
+    assert_paragraph(call("evaluate", broken), 4, "tables-00000.safetensors", "--from")
     assert_paragraph(call("check-artifact", tmp_path), 4)
 
 

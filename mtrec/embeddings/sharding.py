@@ -1,8 +1,11 @@
 """The torchrec side of the embeddings: which rank holds which table, and the fused collection that looks up and learns."""
 
+import contextlib
 import logging
 import os
+import socket
 import warnings
+from collections.abc import Iterator
 
 with warnings.catch_warnings():
     # torchrec and torch's own distributed optimizers script functions while they are imported, which torch 2.13 deprecates.
@@ -25,6 +28,7 @@ from mtrec.types import IdField
 
 __all__ = ["Sharded", "ensure_process_group", "placement", "shard"]
 
+_INTERFACE = "GLOO_SOCKET_IFNAME"
 _OPTIMIZERS = {"rowwise_adagrad": RowWiseAdagrad, "adagrad": torch.optim.Adagrad, "sgd": torch.optim.SGD}
 
 
@@ -37,7 +41,22 @@ def ensure_process_group() -> None:
     if "TORCHELASTIC_RUN_ID" in os.environ or ("MASTER_ADDR" in os.environ and "WORLD_SIZE" in os.environ):
         dist.init_process_group("gloo")
     else:
-        dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+        with _loopback_only():
+            dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+
+
+@contextlib.contextmanager
+def _loopback_only() -> Iterator[None]:
+    """Gloo listens even in a process alone: there nobody from outside can reach it."""
+    names = [name for _, name in socket.if_nameindex() if name.startswith("lo")]
+    if not names or _INTERFACE in os.environ:
+        yield
+        return
+    os.environ[_INTERFACE] = names[0]
+    try:
+        yield
+    finally:
+        del os.environ[_INTERFACE]
 
 
 def placement(num_rows: dict[str, int], world_size: int) -> dict[str, int]:

@@ -85,7 +85,9 @@ def export_artifact(
     with Bundle.create(path, kind="artifact", meta=meta, replace=replace) as bundle:
         file = str(bundle.path / "model.pt")
         with quiet_torchscript():
-            torch.jit.save(script, file)
+            # Through Python's stream: torch's own writer ends the process where the disk is full.
+            with open(file, "wb") as stream:
+                torch.jit.save(script, stream)
             script = torch.jit.load(file, map_location="cpu")  # what was written is what is judged
         differences = check_parity(script, twin, sample, reference, inputs, served, keys)
         _write_signature(bundle.path / "signature.json", inputs, served)

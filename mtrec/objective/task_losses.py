@@ -44,9 +44,7 @@ class TaskLosses(nn.Module):
         self.losses = nn.ModuleList(losses)
         self.register_buffer("task_weight_T", torch.tensor(task_weights, dtype=torch.float32), persistent=False)
 
-    def forward(
-        self, logits_BT: Tensor, labels_BT: Tensor, mask_BT: Tensor, weight_B: Tensor, known_weight_T: Tensor | None = None
-    ) -> BatchLosses:
+    def forward(self, logits_BT: Tensor, labels_BT: Tensor, mask_BT: Tensor, weight_B: Tensor, known_weight_T: Tensor | None = None) -> BatchLosses:
         """The losses of a batch.
 
         Args:

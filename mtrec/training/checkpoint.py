@@ -36,6 +36,11 @@ class Snapshot(NamedTuple):
     state: dict[str, Any]
     meta: dict[str, Any]
 
+    def copied(self) -> "Snapshot":
+        """The same with tensors of its own: training may go on while it is written."""
+        own = {group: {name: tensor.detach().contiguous().clone() for name, tensor in found.items()} for group, found in self.tensors.items()}
+        return self._replace(tensors=own)
+
 
 def step_path(folder: Path, step: int) -> Path:
     return folder / f"step-{step:09d}"
@@ -71,7 +76,7 @@ def _write(folder: Path, groups: dict[str, dict[str, Tensor]]) -> None:
     for group, tensors in groups.items():
         try:
             file = folder / f"{group}-{ranks.rank():05d}.safetensors"
-            save_file({name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}, file)
+            save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, file)
         except SafetensorError as error:  # What the disk said, in its words.
             raise OSError(str(error)) from error
 

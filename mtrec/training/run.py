@@ -71,7 +71,8 @@ class RunDirectory:
                 raise ConfigError(f"The run was begun with another configuration: {'; '.join(found)}", where=self.path, do=do)
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
-            self.path.chmod(0o700)
+            for folder in (self.path, self.checkpoints):
+                folder.chmod(0o700)
         except OSError as error:
             raise BundleError("The directory cannot be written", where=self.path, found=error, do="Check its rights, or set run_dir.") from error
         sweep(self.path)

@@ -5,7 +5,7 @@ import math
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from mtrec.data.reader import Reader
 from mtrec.objective.task_losses import BatchLosses, TaskLosses
 from mtrec.training import checkpoint, guards
 from mtrec.training.assemble import RankingModel
+from mtrec.training.background import Background
 from mtrec.training.early_stopping import BestEpoch
 from mtrec.training.ema import AveragedWeights
 from mtrec.training.optimizers import DenseStep, schedule_factor
@@ -59,11 +60,12 @@ class Trainer:
         self.dense = DenseStep(model.ranker, config.optimizers.dense)
         self.average = AveragedWeights(self._averaged(), config.ema.decay) if config.ema is not None else None
         self.best = BestEpoch(config.early_stopping)
+        self.background = Background()
         self.step = self.epoch = self.row = 0
         self.num_lines = 0
         self.best_step: int | None = None
         self.finished = False
-        self.stop_requested = False
+        self.stop_requested = self.stop_agreed = False
         self.loss_sum_T = torch.zeros(len(tasks), dtype=torch.float64)
         self.loss_count_T = torch.zeros(len(tasks), dtype=torch.float64)
         model.gradient_hook = lambda gradient: guards.check_embedding_gradient(gradient, self._batch, self.step)
@@ -79,12 +81,15 @@ class Trainer:
             self.model.train()
             for batch in self.reader.epoch(self.epoch, self.row):
                 self._step(batch)
-                every = self.config.checkpoints.every_steps
-                if self.stop_requested or (every is not None and self.step % every == 0):
+                every, stops = self.config.checkpoints.every_steps, self._stops()  # Asked once: who comes later has no checkpoint yet.
+                if stops or (every is not None and self.step % every == 0):
                     self.save()
-                self._leave_if_asked()
+                if stops:
+                    self._leave()
             self._end_epoch()
-            self._leave_if_asked()
+            if self._stops():
+                self._leave()
+        self.background.wait()
         self.restore_best()
 
     def request_stop(self) -> None:
@@ -93,9 +98,13 @@ class Trainer:
             os._exit(143)
         self.stop_requested = True
 
-    def _leave_if_asked(self) -> None:
-        if self.stop_requested:
-            raise SystemExit(143)
+    def _leave(self) -> NoReturn:
+        self.background.wait()
+        raise SystemExit(143)
+
+    def _stops(self) -> bool:
+        # A rank alone must not leave: the others would wait for it. Those of one process need not ask.
+        return self.stop_agreed or (self.stop_requested and ranks.world_size() == 1)
 
     def _step(self, batch: Batch) -> None:
         self._batch = batch
@@ -129,7 +138,7 @@ class Trainer:
         """The known weight of each task in the whole batch, [T]; all ranks learn here that one of them was asked to stop."""
         asked = torch.tensor([float(self.stop_requested)])
         told = ranks.all_sum(torch.cat([self.losses.known_weight(batch.label_mask, batch.weight), asked]))
-        self.stop_requested = bool(told[-1] > 0)
+        self.stop_agreed = bool(told[-1] > 0)
         return told[:-1]
 
     def _end_epoch(self) -> None:
@@ -148,11 +157,18 @@ class Trainer:
         return self.average.applied() if self.average is not None else contextlib.nullcontext()
 
     def save(self) -> None:
-        """Write a checkpoint of this very moment."""
-        checkpoint.save(checkpoint.step_path(self.checkpoints, self.step), self.snapshot())
+        """Write a checkpoint of this very moment while training goes on; several ranks, who must write together, wait for it."""
+        snapshot, path = self.snapshot().copied(), checkpoint.step_path(self.checkpoints, self.step)
         best = checkpoint.step_path(self.checkpoints, self.best_step) if self.best_step is not None else None
-        if ranks.is_first():
-            checkpoint.prune(self.checkpoints, self.config.checkpoints.keep, best)
+
+        def write() -> None:
+            checkpoint.save(path, snapshot)
+            if ranks.is_first():
+                checkpoint.prune(self.checkpoints, self.config.checkpoints.keep, best)
+
+        self.background.start(write)
+        if ranks.world_size() > 1:
+            self.background.wait()
 
     def snapshot(self) -> checkpoint.Snapshot:
         """Everything needed to go on bit for bit."""

@@ -16,6 +16,7 @@ import pytest
 
 from tests.faults.commands import Commands
 
+
 def kill_at(process: Commands, moment: float) -> int | None:
     """SIGKILL after `moment` seconds; the exit code, whichever comes first."""
     code = process.wait(moment)
@@ -43,22 +44,27 @@ def poison(table: pa.Table, column: str, value: Any, rows: Sequence[int] = (0,))
     return table.set_column(table.schema.get_field_index(column), column, pa.array(values, table[column].type))
 
 
-def full_disk(monkeypatch: pytest.MonkeyPatch, after: int = 0, number: int = errno.ENOSPC) -> None:
-    """From the call after the first `after` on, the disk refuses what `mtrec.store` asks of it."""
+@contextlib.contextmanager
+def full_disk(after: int = 0, number: int = errno.ENOSPC) -> Iterator[None]:
+    """From the call after the first `after` on, the disk refuses what `mtrec.store` asks of it to write."""
     from mtrec import store
 
     seen = iter(range(1 << 60))
 
     def refusing(real: Any) -> Any:
         def call(*arguments: Any, **options: Any) -> Any:
-            if next(seen) >= after:
+            reads = real is opens and not arguments[1] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+            if not reads and next(seen) >= after:
                 raise OSError(number, os.strerror(number))
             return real(*arguments, **options)
 
         return call
 
-    for module, name in ((store.os, "fsync"), (store.os, "replace"), (store.os, "open"), (store.tempfile, "mkdtemp"), (store.tempfile, "mkstemp")):
-        monkeypatch.setattr(module, name, refusing(getattr(module, name)))
+    opens = os.open
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name in ((os, "fsync"), (os, "replace"), (os, "open"), (store.tempfile, "mkdtemp"), (store.tempfile, "mkstemp")):
+            patch.setattr(module, name, refusing(getattr(module, name)))
+        yield
 
 
 @contextlib.contextmanager

@@ -135,6 +135,6 @@ def test_a_damaged_checkpoint_is_named(copied: Any) -> None:
     from mtrec.jobs.load import load_run
 
     last = max(copied.run.checkpoints.iterdir())
-    (last / "dense.safetensors").write_bytes(b"no weights")
-    with pytest.raises(BundleError, match=r"dense\.safetensors"):
+    (last / "dense-00000.safetensors").write_bytes(b"no weights")
+    with pytest.raises(BundleError, match=r"dense-00000\.safetensors"):
         load_run(copied.run.path)

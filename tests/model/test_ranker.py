@@ -19,9 +19,7 @@ def make() -> Ranker:
 
 def features(num_rows: int) -> FeatureBatch:
     lengths = torch.zeros(num_rows, 1, dtype=torch.int64)
-    return FeatureBatch(
-        torch.randn(num_rows, 6), torch.randn(num_rows, 2, 3), torch.zeros(num_rows, 1, 4, 3), lengths, torch.zeros(num_rows, 3)
-    )
+    return FeatureBatch(torch.randn(num_rows, 6), torch.randn(num_rows, 2, 3), torch.zeros(num_rows, 1, 4, 3), lengths, torch.zeros(num_rows, 3))
 
 
 def test_is_encoder_then_architecture_then_towers() -> None:

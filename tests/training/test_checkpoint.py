@@ -58,11 +58,11 @@ def test_latest_passes_over_what_has_no_manifest(tmp_path: Path, caplog: pytest.
 
 def test_a_damaged_last_one_names_the_newest_that_is_whole(tmp_path: Path) -> None:
     first, second, third, fourth = fill(tmp_path, 1, 2, 3, 4)
-    flip(third / "dense.safetensors")
-    flip(fourth / "tables.safetensors")
+    flip(third / "dense-00000.safetensors")
+    flip(fourth / "tables-00000.safetensors")
     with pytest.raises(BundleError) as error:
         checkpoint.latest(tmp_path)
-    assert "tables.safetensors" in str(error.value) and str(second) in str(error.value)
+    assert "tables-00000.safetensors" in str(error.value) and str(second) in str(error.value)
     assert str(first) not in str(error.value) and ".." not in str(error.value).replace(str(tmp_path), "")
     assert checkpoint.rewind(tmp_path, second) == second
     assert checkpoint.latest(tmp_path) == second
@@ -79,7 +79,7 @@ def test_none_is_whole(tmp_path: Path) -> None:
 def test_rewind_takes_only_whole_checkpoints_of_the_folder(tmp_path: Path) -> None:
     first, second = fill(tmp_path / "a", 1, 2)
     (other,) = fill(tmp_path / "b", 1)
-    flip(first / "dense.safetensors")
+    flip(first / "dense-00000.safetensors")
     for path in (other, first, tmp_path / "a", tmp_path / "a" / "step-000000009"):
         with pytest.raises(BundleError):
             checkpoint.rewind(tmp_path / "a", path)
@@ -173,7 +173,7 @@ def test_from_goes_back(tiny: Any) -> None:
     run = tiny.train("rewound", "training.early_stopping=null", "training.checkpoints.keep=9")
     state, report = tiny.state("rewound"), run.report_file.read_bytes()
     first, last = sorted(run.checkpoints.iterdir())
-    flip(last / "dense.safetensors")
+    flip(last / "dense-00000.safetensors")
     from mtrec.jobs.train import train
 
     config = tiny.config("rewound", "training.early_stopping=null", "training.checkpoints.keep=9")

@@ -139,8 +139,6 @@ class FusionLayer(nn.Module):
 def _check(num_units: int, expert_unit: Sequence[int], output_unit: Sequence[int], visibility: Tensor) -> None:
     units = [*expert_unit, *output_unit]
     if not expert_unit or list(expert_unit) != sorted(expert_unit) or min(units) < 0 or max(units) >= num_units:
-        raise ValueError(
-            f"Units should be below {num_units}, those of experts not decreasing. Found {list(expert_unit)}, {list(output_unit)}."
-        )
+        raise ValueError(f"Units should be below {num_units}, those of experts not decreasing. Found {list(expert_unit)}, {list(output_unit)}.")
     if visibility.shape != (len(output_unit), len(expert_unit)) or visibility.dtype != torch.bool:
         raise ValueError(f"Visibility should be bool [outputs, experts]. Found {visibility.dtype} {list(visibility.shape)}.")

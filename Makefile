@@ -29,8 +29,11 @@ format: $(STAMP)  ## format, and mend what the linter can mend
 	$(RUN) ruff format .
 	$(RUN) ruff check --fix .
 
-bench: $(STAMP)  ## run the measured comparisons
+bench: $(STAMP)  ## run the measured comparisons (half an hour); the tables go to benchmarks/results
 	$(RUN) pytest -m benchmark
+	$(RUN) benchmarks.auc_speed
+	$(RUN) benchmarks.memory
+	$(RUN) benchmarks.averaging
 
 smoke: $(STAMP)  ## one training run of a minute, on synthetic data
 	$(RUN) mtrec train configs/smoke.yaml

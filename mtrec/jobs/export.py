@@ -10,6 +10,7 @@ from mtrec.errors import ConfigError
 from mtrec.export.torchscript import ParityReport, export_artifact
 from mtrec.jobs.load import Loaded
 from mtrec.training.scoring import score_table
+from mtrec.training.tracking import RUN_ID, NoTracking, open_tracker
 
 __all__ = ["export_run"]
 
@@ -30,7 +31,7 @@ def export_run(loaded: Loaded, out: str | Path | None = None, kind: str = "torch
     def reference(table: pa.Table) -> dict[str, np.ndarray]:
         return {name: values.numpy() for name, values in model.outputs(score_table(model, features, table)).items()}
 
-    return export_artifact(
+    report = export_artifact(
         run.export if out is None else out,
         feature_set=features,
         fields=prepared.fields,
@@ -43,3 +44,8 @@ def export_run(loaded: Loaded, out: str | Path | None = None, kind: str = "torch
         keys=config.log.roles.keys,
         replace=out is None,
     )
+    tracker = open_tracker(config.tracking, run.path, config.name) if (run.path / RUN_ID).is_file() else NoTracking()
+    tracker.log_bundle(report.path, "artifact")
+    tracker.set_terminated("FINISHED")
+    tracker.close()
+    return report

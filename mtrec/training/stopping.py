@@ -1,16 +1,26 @@
 """How training ends before its time: SIGTERM stops it after the step at hand, and tracking is told what happened."""
 
+import os
+import platform
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 
 from mtrec import ranks
 from mtrec.config import Config, dump
 from mtrec.training.tracking import NoTracking, Tracker, open_tracker
 
-__all__ = ["on_sigterm", "tracked"]
+__all__ = ["environment", "on_sigterm", "tracked"]
+
+
+def environment() -> dict[str, str]:
+    """What a run was trained with: the versions that decide its numbers, and the machine."""
+    names = ("mtrec-moe", "torch", "torchrec", "fbgemm-gpu-cpu", "numpy", "pyarrow", "polars")
+    machine = {"python": platform.python_version(), "machine": platform.machine(), "cores": str(os.cpu_count())}
+    return {**machine, **{name: version(name) for name in names}}
 
 
 @contextmanager
@@ -31,7 +41,7 @@ def tracked(config: Config, run_path: Path, digest: str) -> Iterator[Tracker]:
     """The tracker of a run, told how the block ended, given the run's files if it ended well, and closed after it."""
     tracker = open_tracker(config.tracking, run_path, config.name) if ranks.is_first() else NoTracking()
     tracker.log_params(dump(config))
-    tracker.log_tags({"dataset_digest": digest})
+    tracker.log_tags({"dataset_digest": digest, **{f"environment.{name}": text for name, text in environment().items()}})
     timeout_s = 60.0
     try:
         yield tracker

@@ -20,7 +20,7 @@ from typing import Any, Literal
 from mtrec.config import Tracking
 from mtrec.store import atomic_file
 
-__all__ = ["MlflowTracking", "NoTracking", "Tracker", "open_tracker"]
+__all__ = ["RUN_ID", "MlflowTracking", "NoTracking", "Tracker", "open_tracker"]
 
 RUN_ID = "mlflow_run_id"
 _NAME = re.compile(r"[A-Za-z0-9_.\-/]+")

@@ -77,6 +77,16 @@ class Trainer:
             TrainingError: before the update, if a loss or gradient is not finite.
             SystemExit: 143, after a checkpoint, if a stop was requested.
         """
+        try:
+            self._run_epochs()
+        except BaseException:
+            with contextlib.suppress(Exception):  # The first error is the one to tell; nothing is written once it is out.
+                self.background.wait()
+            raise
+        self.background.wait()
+        self.restore_best()
+
+    def _run_epochs(self) -> None:
         while not self.finished:
             self.model.train()
             for batch in self.reader.epoch(self.epoch, self.row):
@@ -89,8 +99,6 @@ class Trainer:
             self._end_epoch()
             if self._stops():
                 self._leave()
-        self.background.wait()
-        self.restore_best()
 
     def request_stop(self) -> None:
         """Stop after the step at hand, with a checkpoint; asked a second time, stop at once."""

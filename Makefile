@@ -1,7 +1,7 @@
 # One command for each thing one does here. All of them share the environment .venv, which is made again when what it is made of changes.
 
 PYTHON ?= python3
-WORKERS ?= 0
+WORKERS ?= 2
 
 SOURCES := $(shell find requirements -type f -not -path '*.egg-info/*' -not -path '*/build/*' | LC_ALL=C sort)
 HASH := $(shell cat requirements.txt pyproject.toml $(SOURCES) | (sha256sum 2>/dev/null || shasum -a 256) | cut -c1-16)
@@ -18,7 +18,7 @@ demo: $(STAMP)  ## make the log of Complete Journey, then train, evaluate and ex
 	$(RUN) pipelines.demo
 
 test: $(STAMP)  ## run the fast tests and the examples in docstrings
-	$(RUN) pytest -n $(WORKERS)
+	OMP_NUM_THREADS=1 $(RUN) pytest -n $(WORKERS)
 
 check: $(STAMP)  ## check format, lint and types
 	$(RUN) ruff format --check .

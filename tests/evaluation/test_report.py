@@ -74,7 +74,7 @@ def page(name: str = "buy", run: str = "shop-mmoe") -> str:
         name: (random.random(10), np.zeros(10)),
         "spend": (np.ones(9), np.ones(9)),
     }
-    names = ("train/loss", f"valid/{name}/auc", "valid/mean_auc")
+    names = (f"train/loss/{name}", f"valid/{name}/auc", "valid/mean_auc")
     history = [{"step": epoch, "epoch": epoch, "name": name, "value": 0.5 + epoch / 10} for epoch in range(3) for name in names]
     return render_html(report(name) | {"name": run}, history, scores)
 

@@ -6,6 +6,7 @@ import os
 import pickle
 import resource
 import signal
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
@@ -47,8 +48,6 @@ def poison(table: pa.Table, column: str, value: Any, rows: Sequence[int] = (0,))
 @contextlib.contextmanager
 def full_disk(after: int = 0, number: int = errno.ENOSPC) -> Iterator[None]:
     """From the call after the first `after` on, the disk refuses what `mtrec.store` asks of it to write."""
-    from mtrec import store
-
     seen = iter(range(1 << 60))
 
     def refusing(real: Any) -> Any:
@@ -62,7 +61,7 @@ def full_disk(after: int = 0, number: int = errno.ENOSPC) -> Iterator[None]:
 
     opens = os.open
     with pytest.MonkeyPatch.context() as patch:
-        for module, name in ((os, "fsync"), (os, "replace"), (os, "open"), (store.tempfile, "mkdtemp"), (store.tempfile, "mkstemp")):
+        for module, name in ((os, "fsync"), (os, "replace"), (os, "open"), (tempfile, "mkdtemp"), (tempfile, "mkstemp")):
             patch.setattr(module, name, refusing(getattr(module, name)))
         yield
 

@@ -177,7 +177,9 @@ def test_a_damaged_page_is_named_where_no_manifest_stands_before_it(cases: dict[
             if str(file) not in str(error):
                 faults.append(str(error))
         else:
-            same = all(torch.equal(a, b) for x, y in zip(batches, Reader(source, 128).in_order(), strict=True) for a, b in zip(x[:7], y[:7]))
+            same = all(
+                torch.equal(a, b) for x, y in zip(batches, Reader(source, 128).in_order(), strict=True) for a, b in zip(x[:7], y[:7], strict=True)
+            )
             if not same:
                 faults.append(f"seed {seed}: other rows were read")
     assert faults == []

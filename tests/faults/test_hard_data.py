@@ -20,7 +20,7 @@ from tests.faults.kit import poison
 
 Call = Callable[..., tuple[int, str, str]]
 TRAIN, VALID, ALL = range(1000), range(1000, 1250), range(1500)
-LABELS = {
+LABELS: dict[str, list[tuple[str, int | None, range]]] = {
     "buy is unknown in train": [("is_buy", None, TRAIN)],
     "buy is unknown in valid": [("is_buy", None, VALID)],
     "buy is unknown everywhere": [("is_buy", None, ALL)],
@@ -29,14 +29,14 @@ LABELS = {
     "one class in valid": [("is_click", 1, VALID)],
     "seconds are unknown everywhere": [("play_seconds", None, ALL)],
     "nothing is known in valid": [("is_click", None, VALID), ("is_buy", None, VALID), ("play_seconds", None, VALID)],
-    "a whole batch knows nothing": [("is_click", None, range(600)), ("is_buy", None, range(600)), ("play_seconds", None, range(600))],
+    "whole batches know nothing": [("is_click", None, range(998)), ("is_buy", None, range(998)), ("play_seconds", None, range(998))],
 }
 
 
 def trained(tiny: Any, call: Call, tmp_path: Path, table: pa.Table, *overrides: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     log, run = tmp_path / "log.parquet", tmp_path / "run"
     pq.write_table(table, log)
-    code, _, error = call("train", tiny.file("hard"), f"log.source={log}", f"run_dir={run}", "training.batch_size=64", *overrides)
+    code, _, error = call("train", tiny.file("hard"), f"log.source={log}", f"run_dir={run}", *overrides)
     assert code == 0, error
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     return lines, json.loads((run / "report.json").read_text())["tasks"]
@@ -125,7 +125,7 @@ def test_gradients_of_sequences_reach_the_rows_that_were_looked_up(kind: str, ti
         assert touched <= {int(row) for row in gradient.abs().sum(1).nonzero()}
 
 
-@pytest.mark.parametrize("kind", ["null", "empty", "all unknown", "null inside", "nulls only", "longer than the limit"])
+@pytest.mark.parametrize("kind", ["null", "all unknown", "nulls only"])
 def test_a_log_whose_sequences_are_all_alike(kind: str, tiny: Any, tmp_path: Path, call: Call) -> None:
     table = impressions(1500)
     rows = range(200, 1500) if kind == "all unknown" else range(1, 1500)  # Something must be there to be fitted on.

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from mtrec import store
 from tests.faults.commands import Commands
 from tests.faults.kit import kill_at
 
@@ -99,3 +100,15 @@ def test_a_second_sigterm_while_the_checkpoint_is_written_ends_at_once(killed: K
     assert killed.run(name, {moment: SIGTERM, moment + 9: SIGTERM}) == 143, killed.told()
     assert killed.commands.operations < killed.operations - 20
     killed.assert_ends_alike(name)
+
+
+def test_what_is_being_written_is_not_swept(tmp_path: Path) -> None:
+    """Runs that share a prepared log may begin at once: one must not take the other's half for what a killed one left."""
+    left = tmp_path / ".bundle.aside-left"
+    left.mkdir()
+    (left / "half").write_bytes(b"half")
+    with store.Bundle.create(tmp_path / "bundle", "kind") as bundle:
+        (bundle.path / "whole").write_bytes(b"whole")
+        assert store.sweep(tmp_path) == [left]
+        assert (bundle.path / "whole").exists()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["bundle"]

@@ -34,7 +34,7 @@ def test_a_store_that_fails_stops_no_training(fault: str, tiny: Any, trained: An
     """These are met before MLflow is imported, which takes seconds."""
     place = {"no database": tmp_path / "mlruns.db", "nowhere to write": Path("/proc/none/mlruns.db")}[fault]
     (tmp_path / "mlruns.db").write_bytes(b"this is no database" * 100)
-    assert_goes_on(tiny, trained, caplog, f"tracked-{fault.split()[0]}", f"sqlite:///{place}")
+    assert_goes_on(tiny, trained, caplog, f"tracked-{fault.partition(' ')[0]}", f"sqlite:///{place}")
     assert (tmp_path / "mlruns.db").read_bytes() == b"this is no database" * 100
 
 

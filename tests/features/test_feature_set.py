@@ -278,7 +278,7 @@ def test_arrow_forms_of_one_column_are_read_alike() -> None:
 def test_a_state_of_features_in_another_order_is_refused() -> None:
     train = pa.table({"a": [1, 1], "b": [2, 2]})
     straight, swapped = fitted({"ids": ["a", "b"]}, train), fitted({"ids": ["b", "a"]}, train)
-    with pytest.raises(BundleError, match="The state belongs to other features"):
+    with pytest.raises(BundleError, match="The fitted state belongs to other features"):
         load_state(swapped, save_state(straight))
 
 

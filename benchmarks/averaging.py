@@ -26,7 +26,6 @@ SEEDS = (0, 1, 2)
 VARIANTS = {
     "none": "training.ema=null",
     "dense .98": "training.ema={decay: 0.98}",
-    "dense .995": "training.ema={decay: 0.995}",
     "dense and tables .98": "training.ema={decay: 0.98, tables: true}",
 }
 

@@ -3,6 +3,7 @@
 Exit codes: 0, 1 unexpected, 2 configuration, 3 data, 4 bundle or artifact, 5 training, 6 a gate said no, 143 after SIGTERM with a checkpoint.
 """
 
+import logging
 import os
 import sys
 import traceback
@@ -159,6 +160,9 @@ def main() -> None:
     """Run the command line and leave with its exit code; errors go to stderr as one paragraph."""
     debug = "--debug" in sys.argv
     sys.argv = [word for word in sys.argv if word != "--debug"]
+    # What the package says beside its results: warnings, and what it passes over.
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("mtrec").setLevel(logging.INFO)
     code = _run(debug)
     if not _alone():
         from mtrec.ranks import leave

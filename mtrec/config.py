@@ -154,6 +154,12 @@ class Config(Strict):
         named = [*(task.label.column for task in self.tasks.values()), roles.time if split.by == "time" else split.column, roles.weight, *roles.keys]
         return [name for name in dict.fromkeys(named) if name is not None]
 
+    def candidates(self, types: dict[str, str]) -> dict[str, str]:
+        """The columns that may be features: a glob takes no label, key, weight, time or split column, only its own name does."""
+        named = {feature.column for feature in self.features.ids} | {feature.column for feature in self.features.numbers}
+        beside = set(self.columns_beside_features()) - named
+        return {name: kind for name, kind in types.items() if name not in beside}
+
     def sections_of_preparation(self) -> dict[str, Any]:
         """What the prepared bundle depends on: two configurations that agree here share one."""
         whole = dump(self)

@@ -6,6 +6,7 @@ import os
 import socket
 import warnings
 from collections.abc import Iterator
+from datetime import timedelta
 
 with warnings.catch_warnings():
     # torchrec and torch's own distributed optimizers script functions while they are imported, which torch 2.13 deprecates.
@@ -28,6 +29,8 @@ from mtrec.types import IdField
 
 __all__ = ["Sharded", "ensure_process_group", "placement", "shard"]
 
+_LONGEST_WAIT = timedelta(minutes=30)  # Of one rank for another: the first prepares a whole log while the others wait.
+
 _INTERFACE = "GLOO_SOCKET_IFNAME"
 _OPTIMIZERS = {"rowwise_adagrad": RowWiseAdagrad, "adagrad": torch.optim.Adagrad, "sgd": torch.optim.SGD}
 
@@ -39,7 +42,7 @@ def ensure_process_group() -> None:
     if dist.is_initialized():
         return
     if "TORCHELASTIC_RUN_ID" in os.environ or ("MASTER_ADDR" in os.environ and "WORLD_SIZE" in os.environ):
-        dist.init_process_group("gloo")
+        dist.init_process_group("gloo", timeout=_LONGEST_WAIT)
     else:
         with _loopback_only():
             dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)

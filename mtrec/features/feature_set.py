@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mtrec.errors import BundleError
+from mtrec.errors import BundleError, DataError
 from mtrec.features.checks import IdColumns, NumberColumns, StringColumns, number_column
 from mtrec.features.columns import column_types, read_columns
 from mtrec.features.fitting import Fitting
@@ -18,7 +18,7 @@ from mtrec.features.inputs import Input, Plan
 from mtrec.features.parts import make_chain, make_encoder, takes_numbers
 from mtrec.features.plan import plan
 from mtrec.features.tables import IdTable, table_class
-from mtrec.features.transform import Fitted
+from mtrec.features.transform import Fitted, NumberTransform
 from mtrec.hash64 import is_text
 from mtrec.schema import Features
 
@@ -108,12 +108,14 @@ class FeatureSet(Fitted):
         """Encode rows, the fast way; bitwise equal to `forward` on the same rows.
 
         Args:
-            strict: refuse infinite numbers; otherwise they count as null.
+            strict: refuse infinite numbers, and those out of bounds that `bounds` refuses; otherwise they count as null.
 
         Raises:
             DataError: naming all columns that do not fit.
         """
         raw = read_columns(table, self.inputs(), strict)
+        if strict:
+            self._refuse_out_of_bounds(raw.numbers)
         numbers = np.empty((raw.num_rows, len(self.number_columns)), dtype=np.float32)
         for start in range(0, raw.num_rows, BLOCK_ROWS):
             block = slice(start, start + BLOCK_ROWS)
@@ -152,6 +154,16 @@ class FeatureSet(Fitted):
         if len(values) == 0:
             return numbers_BN, torch.zeros([0], dtype=torch.int64), torch.zeros([0, num_rows], dtype=torch.int64)
         return numbers_BN, torch.cat(values), torch.stack(lengths)
+
+    def _refuse_out_of_bounds(self, columns: Mapping[str, NDArray[np.float64]]) -> None:
+        counts: dict[str, int] = {}
+        for name, chain in zip(self.number_columns, self.chains, strict=True):
+            first = cast(NumberTransform, cast(nn.Sequential, chain)[0])
+            counts[name] = max(counts.get(name, 0), first.num_refused(torch.from_numpy(columns[name])))
+        found = "; ".join(f"{count} values of `{name}`" for name, count in counts.items() if count)
+        if found:
+            do = "Clean the log, widen the bounds, or set `outside` to clip or null."
+            raise DataError("Numbers lie out of bounds", where="features.numbers", found=found, do=do)
 
     def _num_rows(self, numbers: NumberColumns, ids: IdColumns, strings: StringColumns) -> int:
         for column in self.input_columns:

@@ -60,6 +60,10 @@ class NumberTransform(Fitted):
         self.fit_sorted(known)
         self.refresh()
 
+    def num_refused(self, values: Tensor) -> int:
+        """How many train or judged values, float64 [n], prepare is to refuse; asked of the first transform of a chain."""
+        return 0
+
     def fit_sorted(self, values: Tensor) -> None:
         """Fit on finite train values in ascending order, float64 [n], n >= 1."""
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable
 
 from safetensors.torch import save_file
@@ -24,7 +25,8 @@ def prepare(config: Config, progress: Callable[[str, int], None] = lambda stage,
     Args:
         progress: called with the pass ("fit", "encode") and the rows just done.
     """
-    features = FeatureSet.build(config.features, _candidates(config, column_types(available_columns(config.log.source, config.log.join))))
+    columns = available_columns(config.log.source, config.log.join)
+    features = FeatureSet.build(config.features, config.candidates(column_types(columns)))
     log = LogFiles(config.log.source, [*features.input_columns, *config.columns_beside_features()], config.log.join)
     splitter = Splitter(config.log, log.schema, config.seed)
     sections, digest = config.sections_of_preparation(), log.digest()
@@ -33,6 +35,8 @@ def prepare(config: Config, progress: Callable[[str, int], None] = lambda stage,
     path = config.run_path.parent.parent / "prepared" / key if config.run_dir is None else config.run_path.parent / "prepared" / key
     if not Bundle.is_complete(path):
         sweep(path.parent)
+        if ignored := [name for name in columns.names if name not in log.needed]:
+            logging.getLogger("mtrec").info("Columns of the log that nothing reads: %s", ", ".join(ignored))
         many = [field.kind in ("multi", "sequence") for field in features.id_inputs]
         with Bundle.create(path, KIND, replace=True) as bundle:
             facts = write_rows(log, splitter, features, config.tasks, config.log.roles.weight, many, config.seed, bundle.path, progress)
@@ -47,14 +51,7 @@ def prepare(config: Config, progress: Callable[[str, int], None] = lambda stage,
 
 def load_features(config: Config, prepared: Prepared) -> FeatureSet:
     """The fitted features of a prepared log."""
-    features = FeatureSet.build(config.features, _candidates(config, prepared.types))
+    features = FeatureSet.build(config.features, config.candidates(prepared.types))
     load_state(features, read_state(prepared.path / "features.safetensors"))
     features.eval()
     return features
-
-
-def _candidates(config: Config, types: dict[str, str]) -> dict[str, str]:
-    """The columns that may be features: a glob takes no label, key, weight, time or split column, only its own name does."""
-    named = {feature.column for feature in config.features.ids} | {feature.column for feature in config.features.numbers}
-    beside = set(config.columns_beside_features()) - named
-    return {name: kind for name, kind in types.items() if name not in beside}

@@ -55,6 +55,8 @@ def refuse_another_run(saved: dict[str, Any], meta: dict[str, Any]) -> None:
         BundleError: listing what differs.
     """
     found = differences(saved.get("config"), meta.get("config"))
+    if saved.get("mtrec") != meta.get("mtrec"):
+        found.append(f"mtrec {saved.get('mtrec')} wrote it, this is {meta.get('mtrec')}")
     if saved.get("digest") != meta.get("digest"):
         found.append("the files of the log have changed")
     if found:

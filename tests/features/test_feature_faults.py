@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import torch
@@ -199,3 +200,18 @@ def test_a_batch_without_rows_passes(script: Any) -> None:
     ids = {"item": (empty, empty), "views": (empty, empty), "gap": (empty.double(), empty)}
     numbers, values, lengths = script({"price": empty.double()}, ids, {"user": ([], empty)})
     assert numbers.shape == (0, 2) and values.shape == (0,) and lengths.shape == (4, 0)
+
+
+def test_numbers_out_of_bounds_are_refused_by_prepare_and_null_in_the_artifact() -> None:
+    bounds = {"kind": "bounds", "low": 0.0, "high": 100.0}
+    section = {"numbers": [{"column": "price", "transforms": [[bounds, {"kind": "standard"}], [bounds, {"kind": "quantile_rank"}]]}]}
+    train = pa.table({"price": [1.0, 2.0, 3.0, None]})
+    features = FeatureSet.build(Features.model_validate(section), column_types(train.schema))
+    features.observe(train, np.arange(4, dtype=np.uint64))
+    features.finish()
+    broken = pa.table({"price": [2.0, -999.0, 1e9, None]})
+    with pytest.raises(DataError, match="2 values of `price`"):
+        features.encode(broken)
+    straight, _, _ = features(*features.raw_inputs(broken))
+    assert straight[1:].tolist() == [[0.0, -1.0]] * 3
+    assert np.array_equal(features.encode(broken, strict=False).numbers, straight.numpy())

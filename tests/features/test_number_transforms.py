@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from mtrec.errors import DataError
-from mtrec.features.transforms import log1p, quantile_rank, standard
+from mtrec.features.transforms import bounds, log1p, quantile_rank, standard
 
 NAN, INF = float("nan"), float("inf")
 
@@ -55,6 +55,23 @@ def test_standard_does_not_overflow() -> None:
 def test_log1p_keeps_sign_zero_and_null() -> None:
     found = log1p.Log1p(log1p.Config())(numbers(0, math.e - 1, 1 - math.e, NAN, INF, -INF))
     assert_close(found, numbers(0, 1, -1, NAN, NAN, NAN), equal_nan=True)
+
+
+def test_bounds_keep_clip_or_forget_what_lies_outside() -> None:
+    def found(outside: str) -> Tensor:
+        part = bounds.Bounds(bounds.Config.model_validate({"low": -1.0, "high": 2.0, "outside": outside}))
+        found: Tensor = part(numbers(-999, -1, 0, 2, 2.5, NAN, INF))
+        return found
+
+    assert_close(found("clip"), numbers(-1, -1, 0, 2, 2, NAN, NAN), equal_nan=True)
+    for outside in ("null", "error"):
+        assert_close(found(outside), numbers(NAN, -1, 0, 2, NAN, NAN, NAN), equal_nan=True)
+
+
+def test_bounds_refuse_only_when_told_to() -> None:
+    values = numbers(-999, 0, 3, NAN, INF)
+    refused = {outside: bounds.Bounds(bounds.Config(low=0.0, high=2.0, outside=outside)).num_refused(values) for outside in ("error", "null", "clip")}
+    assert refused == {"error": 2, "null": 0, "clip": 0}
 
 
 def test_rank_counts_ties_half() -> None:

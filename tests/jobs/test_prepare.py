@@ -195,3 +195,12 @@ def test_a_failed_call_leaves_nothing_that_a_later_one_would_open(folder: Path) 
     assert list((folder / "prepared").iterdir()) == []
     write(folder, impressions(500))
     assert prepare(configured(folder)).rows["train"] == 300
+
+
+def test_columns_that_nothing_reads_are_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "log").mkdir()
+    pq.write_table(impressions(500).append_column("colour", pa.array(["red"] * 500)), tmp_path / "log" / "a.parquet")
+    with caplog.at_level("INFO", logger="mtrec"):
+        prepare(configured(tmp_path))
+        prepare(configured(tmp_path))
+    assert [message for message in caplog.messages if "colour" in message] == ["Columns of the log that nothing reads: colour"]

@@ -183,3 +183,12 @@ def test_from_goes_back(tiny: Any) -> None:
     assert tiny.state("rewound") == state
     assert run.report_file.read_bytes() == report
     assert json.loads((last / "state.json").read_text())["finished"] is True
+
+
+def test_a_checkpoint_of_another_version_is_refused_with_both() -> None:
+    from mtrec.training.restore import refuse_another_run
+
+    meta = {"config": {"seed": 0}, "digest": "a", "mtrec": "0.1.0"}
+    refuse_another_run(meta, dict(meta))
+    with pytest.raises(BundleError, match="mtrec 0.0.9 wrote it, this is 0.1.0"):
+        refuse_another_run({**meta, "mtrec": "0.0.9"}, meta)

@@ -6,128 +6,18 @@ One YAML is one run and holds only what differs from the defaults below. `a.b=1`
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import yaml
-from pydantic import BaseModel, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
+from pydantic import BaseModel, Field, NonNegativeInt, ValidationError
 
 from mtrec import registry
 from mtrec.checks import faults_across_sections
 from mtrec.errors import ConfigError
 from mtrec.schema import Features, Log, Part, Strict, Task
+from mtrec.sections import HistoryEntry, Model, Objective, Tracking, Training
 
-__all__ = ["Config", "Model", "Objective", "Training", "dump", "load", "parse", "resolve_part"]
-
-
-class EncoderPart(Part):
-    folder = "encoders"
-
-
-class ArchitecturePart(Part):
-    folder = "architectures"
-
-
-class WeightingPart(Part):
-    folder = "weightings"
-
-
-class Towers(Strict):
-    """The head of each task: an MLP of its own."""
-
-    hidden: list[PositiveInt] = [64]
-    dropout: NonNegativeFloat = Field(default=0.0, lt=1)
-
-
-class Model(Strict):
-    """Embeddings, encoder, architecture, towers."""
-
-    embedding_dim: PositiveInt = Field(default=16, multiple_of=4)  # fbgemm looks up four at a time.
-    encoder: EncoderPart = EncoderPart(kind="concat")
-    architecture: ArchitecturePart = ArchitecturePart(kind="mmoe")
-    towers: Towers = Towers()
-
-
-class Objective(Strict):
-    """How the losses of the tasks become one."""
-
-    weighting: WeightingPart = WeightingPart(kind="equal")
-
-
-class DenseOptimizer(Strict):
-    """The optimizer of everything but the embedding tables."""
-
-    kind: Literal["adamw", "adam", "adagrad"] = "adamw"
-    lr: PositiveFloat = 1e-3
-    weight_decay: NonNegativeFloat = 0.0
-
-
-class EmbeddingOptimizer(Strict):
-    """The optimizer of the tables; it runs inside the backward pass and touches only the rows of the batch."""
-
-    kind: Literal["rowwise_adagrad", "adagrad", "sgd"] = "rowwise_adagrad"
-    lr: PositiveFloat = 0.01
-    eps: PositiveFloat = 1e-8
-
-
-class Optimizers(Strict):
-    dense: DenseOptimizer = DenseOptimizer()
-    embeddings: EmbeddingOptimizer = EmbeddingOptimizer()
-
-
-class Schedule(Strict):
-    """The factor on both learning rates: linear warm-up, then constant, linear or cosine down to `floor`, reached where the last epoch ends."""
-
-    warmup_steps: NonNegativeInt = 0
-    decay: Literal["none", "linear", "cosine"] = "none"
-    floor: NonNegativeFloat = Field(default=0.0, le=1)
-
-
-class Ema(Strict):
-    """Averaged weights, used for validation, evaluation and export: average = decay * average + (1 - decay) * weight after each step.
-
-    `tables` averages the embedding tables too: a full pass over them each step, affordable while they are small.
-    """
-
-    decay: PositiveFloat = Field(default=0.98, lt=1)
-    tables: bool = False
-
-
-class EarlyStopping(Strict):
-    """Stop when `metric` on valid has not improved for `patience` epochs; the best epoch's weights are kept in any case.
-
-    `metric`: `mean_auc`, `<task>/<metric>` such as `buy/auc` or `spend/rmse`, or `no_task_worse` (better only if no task's metric fell).
-    """
-
-    metric: str = "mean_auc"
-    patience: PositiveInt = 1
-
-
-class Checkpoints(Strict):
-    """A checkpoint at each epoch's end, and every `every_steps` steps if given; the last `keep` and the best stay."""
-
-    every_steps: PositiveInt | None = None
-    keep: PositiveInt = 2
-
-
-class Training(Strict):
-    epochs: PositiveInt = 3
-    batch_size: PositiveInt = 4096
-    precision: Literal["fp32", "bf16"] = "fp32"
-    threads: PositiveInt | None = None
-    ema: Ema | None = Ema()
-    early_stopping: EarlyStopping | None = EarlyStopping()
-    optimizers: Optimizers = Optimizers()
-    schedule: Schedule = Schedule()
-    checkpoints: Checkpoints = Checkpoints()
-
-
-class Tracking(Strict):
-    """Where metrics go besides the run's own metrics.jsonl. Paths are relative to the working directory."""
-
-    kind: Literal["mlflow", "none"] = "mlflow"
-    uri: str = "sqlite:///mlruns.db"
-    artifacts: str = "mlartifacts"
-    experiment: str = Field(default="mtrec", pattern=r"^[A-Za-z0-9_.-]+$")
+__all__ = ["Config", "dump", "load", "parse", "resolve_part"]
 
 
 class Config(Strict):
@@ -137,6 +27,7 @@ class Config(Strict):
     run_dir: str | None = None
     seed: NonNegativeInt = 0
     log: Log
+    history: dict[str, HistoryEntry] = {}
     features: Features
     tasks: dict[str, Task] = Field(min_length=1)
     model: Model = Model()

@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = [
     {"errors"},
     {"store", "schema", "registry", "hash64", "request", "console", "ranks"},
+    {"sections"},
     {"checks"},
     {"config"},
     {"types"},
@@ -21,7 +22,7 @@ FLOORS = [
     {"recommender"},
     {"cli", "__main__"},
 ]
-SIBLINGS = FLOORS[5]
+SIBLINGS = FLOORS[6]
 ALLOWED = {
     ("registry", "*"),  # It imports parts by name, at call time.
     ("__init__", "*"),  # It names what users import, and loads it on first use.

@@ -24,7 +24,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from mtrec.config import EmbeddingOptimizer
+from mtrec.sections import EmbeddingOptimizer
 from mtrec.types import IdField
 
 __all__ = ["Sharded", "ensure_process_group", "placement", "shard"]

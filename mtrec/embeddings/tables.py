@@ -12,9 +12,9 @@ import hashlib
 import torch
 from torch import Tensor, nn
 
-from mtrec.config import EmbeddingOptimizer
 from mtrec.embeddings.sharding import shard
 from mtrec.errors import DataError
+from mtrec.sections import EmbeddingOptimizer
 from mtrec.types import Batch, FeatureBatch, FeatureShape, IdField
 
 __all__ = ["Embeddings", "initial_table"]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mtrec.config import EarlyStopping
+from mtrec.sections import EarlyStopping
 
 __all__ = ["BestEpoch"]
 

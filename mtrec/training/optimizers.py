@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from mtrec import ranks
-from mtrec.config import DenseOptimizer, Schedule
 from mtrec.errors import BundleError
+from mtrec.sections import DenseOptimizer, Schedule
 
 __all__ = ["DenseStep", "schedule_factor"]
 

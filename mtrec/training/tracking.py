@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from mtrec.config import Tracking
+from mtrec.sections import Tracking
 from mtrec.store import atomic_file
 
 __all__ = ["RUN_ID", "MlflowTracking", "NoTracking", "Tracker", "open_tracker"]

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from mtrec import ranks
-from mtrec.config import Training
 from mtrec.data.reader import Reader
 from mtrec.objective.task_losses import BatchLosses, TaskLosses
+from mtrec.sections import Training
 from mtrec.training import checkpoint, guards
 from mtrec.training.assemble import RankingModel
 from mtrec.training.background import Background

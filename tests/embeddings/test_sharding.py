@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 LOOK_UP = """
 import torch
-from mtrec.config import EmbeddingOptimizer
+from mtrec.sections import EmbeddingOptimizer
 from mtrec.embeddings.tables import Embeddings, initial_table
 from mtrec.types import Batch, Cursor, IdField
 

@@ -9,9 +9,9 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.testing import assert_close
 
-from mtrec.config import EmbeddingOptimizer
 from mtrec.embeddings.tables import Embeddings, initial_table
 from mtrec.errors import DataError
+from mtrec.sections import EmbeddingOptimizer
 from mtrec.types import Batch, Cursor, FeatureShape, IdField
 
 WIDTH = 4

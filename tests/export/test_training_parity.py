@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from mtrec.config import EmbeddingOptimizer
+from mtrec.sections import EmbeddingOptimizer
 from mtrec.types import Batch, Cursor
 from tests.export.small_model import WIDTH, make_log, small_model
 

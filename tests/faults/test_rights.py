@@ -61,7 +61,7 @@ def test_nothing_calls_out(tiny: Any, tmp_path: Path, call: Call, monkeypatch: p
 SOCKETS = """
 import json, os, sys, warnings
 warnings.simplefilter("ignore")
-from mtrec.config import EmbeddingOptimizer
+from mtrec.sections import EmbeddingOptimizer
 from mtrec.embeddings.tables import Embeddings
 from mtrec.types import IdField
 Embeddings([IdField("a", "a", 5)], 0, 4, EmbeddingOptimizer(), 0)

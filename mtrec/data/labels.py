@@ -10,10 +10,10 @@ import pyarrow.compute as pc
 from mtrec.errors import DataError
 from mtrec.schema import Task
 
-__all__ = ["Labels", "read_labels", "read_weights"]
+__all__ = ["LARGEST", "Labels", "floats", "read_labels", "some"]
 
 # What is larger would be infinite once stored.
-_LARGEST = float(np.finfo(np.float32).max)
+LARGEST = float(np.finfo(np.float32).max)
 
 
 class Labels(NamedTuple):
@@ -43,40 +43,29 @@ def read_labels(table: pa.Table, tasks: dict[str, Task]) -> Labels:
     return Labels(values, mask)
 
 
-def read_weights(table: pa.Table, column: str | None) -> npt.NDArray[np.float32]:
-    """The weight of each row; 1 without a weight column. [rows]"""
-    if column is None:
-        return np.ones(table.num_rows, dtype=np.float32)
-    weights = _floats(table, column)
-    bad = ~((weights >= 0) & (weights <= _LARGEST))
-    if bad.any():
-        what = f"{int(bad.sum())} rows have no usable weight"
-        raise DataError(what, where=column, found=_some(weights[bad]), expected="finite numbers of at least 0")
-    return weights.astype(np.float32)
-
-
 def _column(table: pa.Table, name: str, task: Task) -> npt.NDArray[np.float64]:
-    values = _floats(table, task.label.column)
+    values = floats(table, task.label.column)
     if task.label.at_least is not None:
         return np.where(np.isnan(values), np.nan, (values >= task.label.at_least).astype(np.float64))
     is_regression = task.kind == "regression"
-    wrong = np.abs(values) > _LARGEST if is_regression else ~(np.isnan(values) | (values == 0.0) | (values == 1.0))
+    wrong = np.abs(values) > LARGEST if is_regression else ~(np.isnan(values) | (values == 0.0) | (values == 1.0))
     if wrong.any():
         raise DataError(
             f"{int(wrong.sum())} labels of task {name!r} are out of range",
             where=task.label.column,
-            found=_some(values[wrong]),
+            found=some(values[wrong]),
             expected="finite numbers or null" if is_regression else "0, 1 or null",
             do="Clean the log." if is_regression else "Clean the log, or derive a label with {column: .., at_least: ..}.",
         )
     return values
 
 
-def _some(values: npt.NDArray[np.float64]) -> list[float]:
+def some(values: npt.NDArray[np.float64]) -> list[float]:
+    """A few different ones of what is wrong, for messages."""
     return sorted(set(values[:1000].tolist()))[:5]
 
 
-def _floats(table: pa.Table, column: str) -> npt.NDArray[np.float64]:
+def floats(table: pa.Table, column: str) -> npt.NDArray[np.float64]:
     """A column of numbers, NaN where null; a column that is null throughout has no type of its own. [rows]"""
     values = table[column]
     kinds = pa.types

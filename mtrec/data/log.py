@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from mtrec.data.files import csv_reader, find_files, is_csv, naming, open_bytes, open_parquet, read_schema
+from mtrec.data.files import add_bytes, csv_reader, find_files, is_csv, naming, open_parquet, read_schema
 from mtrec.data.joined import Joined, key_type
 from mtrec.errors import DataError
 from mtrec.schema import Join
@@ -73,10 +73,7 @@ class LogFiles:
         """SHA-256 over the bytes of all files and joined files."""
         total = hashlib.sha256()
         for file in [*self.files, *(file for join in self._joins for file in join.files)]:
-            with naming(file), open_bytes(file) as stream:
-                while block := stream.read(2**22):
-                    total.update(block)
-            total.update(b"|")
+            add_bytes(total, file)
         return total.hexdigest()
 
     def slices(self, rows: int | None = None) -> Iterator[pa.Table]:

@@ -1,10 +1,12 @@
 """Writing a prepared log: split, encoded, train rows in a seeded hash order, in two passes over the log and bounded memory.
 
 Columns of the files: `n.<i>` numbers, `i.<f>` ids (a list where a row may have several), `y.<t>` labels with null for unknown, `w` weights, `row` the
-row's place in the log. Pages carry checksums.
+row's place in the log. Pages carry checksums. Beside valid and test, `<split>.columns.parquet` holds the raw columns by which rows are named, grouped
+and sliced when they are judged, row for row: a run can be judged when its log is gone.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -13,12 +15,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mtrec.data.labels import Labels, read_labels, read_weights
+from mtrec.data.extended import ExtendedLog
+from mtrec.data.followers import Followers, Links
 from mtrec.data.log import LogFiles
 from mtrec.data.shuffle import HashOrder, RowGroups
-from mtrec.data.split import SPLITS, Splitter, row_hash
+from mtrec.data.slices import Slice, read_slices
+from mtrec.data.split import SPLITS, Splitter
 from mtrec.errors import DataError
-from mtrec.schema import Task
+from mtrec.schema import Log, Task
 
 __all__ = ["Encoder", "Facts", "Sample", "write_rows"]
 
@@ -43,47 +47,58 @@ class Encoder(Protocol):
 
 
 class Facts(NamedTuple):
-    """What is known of a prepared log: rows by split, and for each split and task the known labels, their mean and standard deviation."""
+    """What is known of a prepared log.
+
+    Attributes:
+        rows: by split.
+        tasks: for each split and task the number of known labels, and their mean and standard deviation in the log before it was sampled.
+        sampling: the sample of `log.sample`, how many train rows it left and of how many; None where all are there.
+    """
 
     rows: dict[str, int]
     tasks: dict[str, dict[str, dict[str, float]]]
+    sampling: dict[str, Any] | None
 
 
 def write_rows(
-    log: LogFiles,
+    log: LogFiles | ExtendedLog,
     splitter: Splitter,
     encoder: Encoder,
     tasks: dict[str, Task],
-    weight: str | None,
+    section: Log,
     list_fields: list[bool],
     seed: int,
     out: Path,
     progress: Callable[[str, int], None],
+    kept: Sequence[str] = (),
+    sessions: Links | None = None,
 ) -> Facts:
     """Fit the encoder on the train rows, then write `<split>.parquet` for each split and `sample.parquet`, held-out rows as they came.
 
     Args:
+        section: the section `log`, for its roles and its sample.
         list_fields: for each id feature, whether a row may hold several values.
         progress: called with the pass ("fit", "encode") and the number of rows just done.
+        kept: the columns that are stored as they came for valid and test.
+        sessions: if `followers.parquet` is wanted too.
 
     Raises:
         DataError: if the log has no rows, no train rows, or labels out of range.
     """
     sums = {split: _Sums(tasks) for split in SPLITS}
-    start = 0
-    for table in log.slices():
-        hashes, splits = row_hash(start, table.num_rows, seed), splitter.assign(table)
-        labels = read_labels(table, tasks)
-        read_weights(table, weight)  # What is wrong with them is told before hours have gone into the fit.
+    num_read = 0
+    for part in read_slices(log, splitter, tasks, section, seed):
         for code, split in enumerate(SPLITS):
-            sums[split].add(labels, splits == code)
-        train = np.flatnonzero(splits == 0)
+            sums[split].add(part, part.splits == code)
+        train = np.flatnonzero(part.splits == 0)
         if len(train):
-            encoder.observe(table.take(train), hashes[train])
-        start += table.num_rows
-        progress("fit", table.num_rows)
+            encoder.observe(part.table.take(train), part.hashes[train])
+            if sessions is not None:
+                sessions.add(part.table.take(train), part.row[train])
+        num_read += part.num_read
+        progress("fit", part.num_read)
     rows = {split: sums[split].rows for split in SPLITS}
-    if start == 0:
+    if num_read == 0:
         raise DataError("The log has no rows", where=", ".join(log.files[:3]))
     if rows["train"] == 0:
         raise DataError("No row of the log falls into train", found=rows, do="Set log.split so that it leaves rows to train on.")
@@ -91,24 +106,31 @@ def write_rows(
     sample = Sample(SAMPLE_ROWS, "test" if rows["test"] else "valid" if rows["valid"] else "train")
     with (
         HashOrder(out / "train.parquet", rows["train"]) as train_file,
+        nullcontext() if sessions is None else Followers(out, rows["train"], num_read, seed, sessions) as followers,
         RowGroups(out / "valid.parquet") as valid,
         RowGroups(out / "test.parquet") as test,
+        RowGroups(out / "valid.columns.parquet") as valid_columns,
+        RowGroups(out / "test.columns.parquet") as test_columns,
     ):
-        start = 0
-        for table in log.slices():
-            hashes, splits = row_hash(start, table.num_rows, seed), splitter.assign(table)
-            encoded = _to_arrow(encoder.encode(table), list_fields, read_labels(table, tasks), read_weights(table, weight), start)
-            train_file.add(encoded.filter(pa.array(splits == 0)), hashes[splits == 0])
-            valid.add(encoded.filter(pa.array(splits == 1)))
-            test.add(encoded.filter(pa.array(splits == 2)))
-            sample.add(table, splits, hashes)
-            start += table.num_rows
-            progress("encode", table.num_rows)
+        for part in read_slices(log, splitter, tasks, section, seed):
+            encoded = _to_arrow(encoder.encode(part.table), list_fields, part)
+            train_rows = encoded.filter(pa.array(part.splits == 0))
+            train_file.add(train_rows, part.hashes[part.splits == 0])
+            if followers is not None:
+                followers.add(train_rows)
+            valid.add(encoded.filter(pa.array(part.splits == 1)))
+            test.add(encoded.filter(pa.array(part.splits == 2)))
+            for code, columns in enumerate((valid_columns, test_columns), 1) if kept else ():
+                columns.add(part.table.select(kept).filter(pa.array(part.splits == code)))
+            sample.add(part.table, part.splits, part.hashes)
+            progress("encode", part.num_read)
     pq.write_table(sample.table(), out / "sample.parquet", write_page_checksum=True)
-    return Facts(rows, {split: sums[split].facts() for split in SPLITS})
+    of = rows["train"] + num_read - sum(rows.values())  # Nothing but train rows is left out.
+    sampling = {**section.sample.model_dump(), "rows": rows["train"], "of": of} if section.sample is not None else None
+    return Facts(rows, {split: sums[split].facts() for split in SPLITS}, sampling)
 
 
-def _to_arrow(encoded: EncodedRows, list_fields: list[bool], labels: Labels, weights: npt.NDArray[np.float32], start: int) -> pa.Table:
+def _to_arrow(encoded: EncodedRows, list_fields: list[bool], rows: Slice) -> pa.Table:
     columns: dict[str, Any] = {f"n.{i}": np.ascontiguousarray(encoded.numbers[:, i]) for i in range(encoded.numbers.shape[1])}
     for index, ((values, lengths), is_list) in enumerate(zip(encoded.ids, list_fields, strict=True)):
         small = values.astype(np.int32)
@@ -119,10 +141,10 @@ def _to_arrow(encoded: EncodedRows, list_fields: list[bool], labels: Labels, wei
             whole = np.zeros(len(lengths), dtype=np.int32)
             whole[lengths == 1] = small
             columns[f"i.{index}"] = pa.array(whole, mask=lengths == 0)
-    for index in range(labels.values.shape[1]):
-        columns[f"y.{index}"] = pa.array(labels.values[:, index], mask=~labels.mask[:, index])
-    columns["w"] = weights
-    columns["row"] = np.arange(start, start + len(weights), dtype=np.int64)
+    for index in range(rows.labels.values.shape[1]):
+        columns[f"y.{index}"] = pa.array(rows.labels.values[:, index], mask=~rows.labels.mask[:, index])
+    columns["w"] = rows.weights.weight
+    columns["row"] = rows.row
     return pa.table(columns)
 
 
@@ -153,20 +175,22 @@ class _Sums:
     def __init__(self, tasks: dict[str, Task]) -> None:
         self.tasks = tasks
         self.rows = 0
-        self.known, self.total, self.squares = (np.zeros(len(tasks)) for _ in range(3))
+        self.known, self.weight, self.total, self.squares = (np.zeros(len(tasks)) for _ in range(4))
 
-    def add(self, labels: Labels, chosen: npt.NDArray[np.bool_]) -> None:
-        values = labels.values[chosen].astype(np.float64)
+    def add(self, rows: Slice, chosen: npt.NDArray[np.bool_]) -> None:
+        values, mask = rows.labels.values[chosen].astype(np.float64), rows.labels.mask[chosen]
+        weight = rows.weights.stands_for[chosen, None]
         self.rows += len(values)
-        self.known += labels.mask[chosen].sum(0)
-        self.total += values.sum(0)
-        self.squares += (values * values).sum(0)
+        self.known += mask.sum(0)
+        self.weight += (weight * mask).sum(0)
+        self.total += (weight * values).sum(0)
+        self.squares += (weight * values * values).sum(0)
 
     def facts(self) -> dict[str, dict[str, float]]:
         found: dict[str, dict[str, float]] = {}
         for index, name in enumerate(self.tasks):
-            known = float(self.known[index])
-            mean = float(self.total[index]) / max(known, 1.0)
-            deviation = max(float(self.squares[index]) / max(known, 1.0) - mean * mean, 0.0) ** 0.5
-            found[name] = {"known": known, "mean": mean, "deviation": deviation}
+            weight = max(float(self.weight[index]), 1.0)
+            mean = float(self.total[index]) / weight
+            deviation = max(float(self.squares[index]) / weight - mean * mean, 0.0) ** 0.5
+            found[name] = {"known": float(self.known[index]), "mean": mean, "deviation": deviation}
         return found

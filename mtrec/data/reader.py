@@ -4,6 +4,7 @@ The order of an epoch depends on the seed and the epoch only; a batch is named b
 """
 
 import contextlib
+import copy
 import queue
 import threading
 from collections.abc import Iterator
@@ -44,6 +45,12 @@ class Reader:
         self._sizes = np.array(sizes, dtype=np.int64)
         self.num_rows = int(self._sizes.sum())
         self._columns = {kind: sorted((n for n in names if n.startswith(kind)), key=lambda n: int(n[2:])) for kind in ("n.", "i.", "y.")}
+
+    def with_label(self, place: int) -> "Reader":
+        """The same rows with the label of one task only."""
+        reader = copy.copy(self)
+        reader._columns = self._columns | {"y.": self._columns["y."][place : place + 1]}
+        return reader
 
     def __len__(self) -> int:
         """The number of batches of an epoch."""

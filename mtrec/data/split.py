@@ -13,7 +13,7 @@ from mtrec.errors import DataError
 from mtrec.hash64 import hash_array, hash_int64, is_text
 from mtrec.schema import Log
 
-__all__ = ["SPLITS", "Splitter", "row_hash"]
+__all__ = ["SPLITS", "Splitter", "hash_of_rows", "row_hash"]
 
 SPLITS = ("train", "valid", "test")
 _NANOSECONDS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1, "day": 86_400 * 10**9}
@@ -21,8 +21,12 @@ _NANOSECONDS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1, "day": 86_400 * 1
 
 def row_hash(start: int, num_rows: int, seed: int) -> npt.NDArray[np.uint64]:
     """A 64-bit hash of each row's place in the log, which orders the train rows and chooses samples. [num_rows]"""
-    places = torch.arange(start, start + num_rows, dtype=torch.int64)
-    return hash_int64(hash_int64(places), seed).numpy().view(np.uint64)
+    return hash_of_rows(np.arange(start, start + num_rows), seed)
+
+
+def hash_of_rows(places: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.uint64]:
+    """The same for rows at any places."""
+    return hash_int64(hash_int64(torch.from_numpy(places)), seed).numpy().view(np.uint64)
 
 
 class Splitter:

@@ -1,7 +1,7 @@
 """The pipeline of a configuration's features: one object that is fitted on train rows, encodes the log, and runs inside the artifact."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -19,6 +19,7 @@ from mtrec.features.parts import make_chain, make_encoder, takes_numbers
 from mtrec.features.plan import plan
 from mtrec.features.tables import IdTable, table_class
 from mtrec.features.transform import Fitted, NumberTransform
+from mtrec.features.vectors import VectorTable
 from mtrec.hash64 import is_text
 from mtrec.schema import Features
 
@@ -32,7 +33,8 @@ class Encoded(NamedTuple):
 
     Attributes:
         numbers: [n, N] float32.
-        ids: for each id feature its values, int64, one after the other, and how many each row has, [n] int64.
+        ids: for each id feature its values, int64, one after the other, and how many each row has, [n] int64; then for each vector feature
+            the place of each row's vector, and ones.
     """
 
     numbers: NDArray[np.float32]
@@ -40,9 +42,9 @@ class Encoded(NamedTuple):
 
 
 class FeatureSet(Fitted):
-    """All features of a model: N numbers and F id features, from the columns of a log to the inputs of the embeddings.
+    """All features of a model: N numbers, F id features and V vectors, from the columns of a log to the inputs of the embeddings.
 
-    Made by `build`; fitted by `observe` over all train rows and then `finish`, or by `load_state`.
+    Made by `build`; fitted by `take_vectors`, by `observe` over all train rows and then `finish`, or by `load_state`.
 
     Attributes:
         number_inputs: the N numbers, in their order.
@@ -61,13 +63,16 @@ class FeatureSet(Fitted):
         self.chains = nn.ModuleList(make_chain(number) for number in inputs.numbers)
         self.tables = nn.ModuleList(table_class(table)(table, make_encoder(table)) for table in inputs.tables)
         self.table_names = [table.name for table in inputs.tables]
+        self.vector_inputs = inputs.vectors
+        self.vectors = nn.ModuleList(VectorTable(vector) for vector in inputs.vectors)
         self.input_columns = [each.column for each in self.inputs()]
         self.sample_rows = sample_rows
         # The state says what it belongs to, so that it cannot be put on columns in another order.
         chains = [[number.column, *(part.model_dump() for part in number.chain)] for number in inputs.numbers]
         encodings = [[table.name, table.encoding.model_dump()] for table in inputs.tables]
         features = [[*feature.inputs(), feature.kind, feature.table, feature.max_length] for feature in self.id_inputs]
-        self.layout_text = json.dumps([chains, encodings, features])
+        vectors = [[[vector.column, vector.type, vector.normalise] for vector in inputs.vectors]] if inputs.vectors else []
+        self.layout_text = json.dumps([chains, encodings, features, *vectors])
         self.register_buffer("layout", torch.tensor(list(self.layout_text.encode()), dtype=torch.uint8))
         self._fitting = self._new_fitting()
 
@@ -87,6 +92,11 @@ class FeatureSet(Fitted):
         kinds = {feature.encoding.kind: f"features.ids.{feature.name}.encoding" for feature in features.ids}
         return cls(plan(features, types, {kind: takes_numbers(kind, where) for kind, where in kinds.items()}), sample_rows)
 
+    def take_vectors(self, vectors: Sequence[tuple[pa.Array, NDArray[np.float32]]]) -> None:
+        """Take over, for each vector feature, ids (Arrow int64 or text, each once) and their vectors [ids, width]."""
+        for part, (keys, values) in zip(self.vectors, vectors, strict=True):
+            cast(VectorTable, part).fit(keys, values)
+
     def observe(self, batch: pa.RecordBatch | pa.Table, row_hash: NDArray[np.uint64]) -> None:
         """Take in train rows; what is fitted does not depend on their order, nor on how they are cut into batches.
 
@@ -101,6 +111,8 @@ class FeatureSet(Fitted):
         Raises:
             DataError: naming every feature without a value to be fitted on.
         """
+        if not all(cast(VectorTable, part).rows.numel() for part in self.vectors):
+            raise DataError("Vector features were given no vectors", where="features.vectors")
         self._fitting.finish()
         self._fitting = self._new_fitting()
 
@@ -123,7 +135,8 @@ class FeatureSet(Fitted):
             for place, (name, chain) in enumerate(zip(self.number_columns, self.chains, strict=True)):
                 numbers[block, place] = chain(columns[name]).numpy()
         tables = [cast(IdTable, part) for part in self.tables]
-        return Encoded(numbers, [part.encode(raw, index) for part in tables for index in range(len(part.columns))])
+        ids = [part.encode(raw, index) for part in tables for index in range(len(part.columns))]
+        return Encoded(numbers, ids + [cast(VectorTable, part).encode(raw) for part in self.vectors])
 
     def forward(self, numbers: NumberColumns, ids: IdColumns, strings: StringColumns) -> tuple[Tensor, Tensor, Tensor]:
         """Encode B raw rows; this is what the artifact runs.
@@ -135,7 +148,8 @@ class FeatureSet(Fitted):
             strings: by column, values and lengths [B]; length 0 where null.
 
         Returns:
-            numbers [B, N] float32; id values int64, all rows of the first feature, then of the second, and so on; id lengths [F, B] int64.
+            numbers [B, N + widths of the vectors] float32, the vectors last; id values int64, all rows of the first feature, then of the
+                second, and so on; id lengths [F, B] int64.
 
         Raises:
             ValueError: naming a column that is missing, or whose values, lengths and rows do not fit together.
@@ -144,7 +158,10 @@ class FeatureSet(Fitted):
         transformed: list[Tensor] = []
         for place, chain in enumerate(self.chains):
             transformed.append(chain(number_column(numbers, self.number_columns[place], num_rows)).to(torch.float32))
-        numbers_BN = torch.stack(transformed, dim=1) if len(transformed) > 0 else torch.zeros([num_rows, 0])
+        parts = [torch.stack(transformed, dim=1) if len(transformed) > 0 else torch.zeros([num_rows, 0])]
+        for vector in self.vectors:
+            parts += [vector(ids, strings, num_rows)]
+        numbers_BN = torch.cat(parts, dim=1)
         values: list[Tensor] = []
         lengths: list[Tensor] = []
         for table in self.tables:
@@ -178,7 +195,8 @@ class FeatureSet(Fitted):
     def inputs(self) -> list[Input]:
         """The columns that the model reads, each once for each way it is read."""
         numbers = [Input(column, "number") for column in self.number_columns]
-        return list(dict.fromkeys(numbers + [each for feature in self.id_inputs for each in feature.inputs()]))
+        ids = [each for feature in self.id_inputs for each in feature.inputs()]
+        return list(dict.fromkeys(numbers + ids + [vector.input() for vector in self.vector_inputs]))
 
     def signature(self) -> list[dict[str, str]]:
         """The columns that `forward` needs: column and kind (number, id, string, id_list, string_list, number_list).

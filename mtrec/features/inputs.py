@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 from mtrec.schema import TransformPart
 
-__all__ = ["IdInput", "Input", "InputKind", "NumberInput", "Plan", "TableInput"]
+__all__ = ["IdInput", "Input", "InputKind", "NumberInput", "Plan", "TableInput", "VectorInput"]
 
 InputKind = Literal["number", "id", "string", "id_list", "string_list", "number_list"]
 
@@ -74,9 +74,23 @@ class TableInput:
     features: list[IdInput]
 
 
+@dataclass(frozen=True)
+class VectorInput:
+    """One vector feature of the model: the column of ids that it is read from, and their type, int or string."""
+
+    column: str
+    type: str
+    normalise: bool
+
+    def input(self) -> Input:
+        """The column as an input of the model."""
+        return Input(self.column, "string" if self.type == "string" else "id")
+
+
 @dataclass
 class Plan:
     """The inputs of a model in their order; the features of one table are adjacent."""
 
     numbers: list[NumberInput]
     tables: list[TableInput]
+    vectors: list[VectorInput]

@@ -5,9 +5,9 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 from mtrec.errors import DataError
-from mtrec.features.inputs import IdInput, NumberInput, Plan, TableInput
+from mtrec.features.inputs import IdInput, NumberInput, Plan, TableInput, VectorInput
 from mtrec.registry import suggest
-from mtrec.schema import Features, IdFeature, NumberFeature, SequenceFeature, TransformPart
+from mtrec.schema import Features, IdFeature, NumberFeature, SequenceFeature, TransformPart, VectorFeature
 
 __all__ = ["plan"]
 
@@ -28,7 +28,9 @@ def plan(features: Features, types: Mapping[str, str], takes_numbers: Mapping[st
         planner.add_id(feature)
     for sequence in features.sequences:
         planner.add_sequence(sequence)
-    if not (features.ids or features.numbers or features.sequences):
+    for vector in features.vectors:
+        planner.add_vector(vector)
+    if not (features.ids or features.numbers or features.sequences or features.vectors):
         planner.faults.append("there is no feature at all")
     if planner.faults:
         raise DataError(
@@ -37,7 +39,7 @@ def plan(features: Features, types: Mapping[str, str], takes_numbers: Mapping[st
             found="; ".join(planner.faults),
             do="Correct the features of the configuration, or the log.",
         )
-    return Plan(planner.numbers, list(planner.tables.values()))
+    return Plan(planner.numbers, list(planner.tables.values()), planner.vectors)
 
 
 class _Planner:
@@ -47,6 +49,7 @@ class _Planner:
         self.faults: list[str] = []
         self.numbers: list[NumberInput] = []
         self.tables: dict[str, TableInput] = {}
+        self.vectors: list[VectorInput] = []
         self.by_name: dict[str, tuple[IdInput, TableInput]] = {}
 
     def add_numbers(self, features: Sequence[NumberFeature]) -> None:
@@ -109,6 +112,12 @@ class _Planner:
             if self._type_of(column, ("int_list", "number_list"), f"aligned number `{column}`", advice) is not None:
                 feature = IdInput(column, (column,), ("number",), "sequence", column, sequence.max_length, aligned_to=source)
                 self._add(feature, TransformPart.model_validate({"kind": "buckets", "num_buckets": sequence.buckets}))
+
+    def add_vector(self, feature: VectorFeature) -> None:
+        advice = "Vectors are found by one whole number or text a row"
+        found = self._type_of(feature.column, ("int", "string"), f"vector of `{feature.column}`", advice)
+        if found is not None:
+            self.vectors.append(VectorInput(feature.column, found, feature.normalise))
 
     def _add(self, feature: IdInput, encoding: TransformPart) -> None:
         if feature.name in self.by_name:

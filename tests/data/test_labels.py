@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mtrec.data.labels import read_labels, read_weights
+from mtrec.data.labels import read_labels
 from mtrec.errors import DataError
 from mtrec.schema import Task
 
@@ -78,15 +78,3 @@ def test_an_unknown_condition_makes_unknown() -> None:
 def test_text_is_no_label() -> None:
     with pytest.raises(DataError, match=r"holds no numbers \(c\)\. Found: string"):
         known({"click": {"label": "c"}}, c=["1"])
-
-
-def test_weights() -> None:
-    table = pa.table({"w": [0, 2, 3]})
-    assert read_weights(table, "w").tolist() == [0.0, 2.0, 3.0]
-    assert read_weights(table, None).tolist() == [1.0, 1.0, 1.0]
-
-
-@pytest.mark.parametrize("value", [-0.1, NAN, INF, None, 1e39])
-def test_unusable_weights_are_counted(value: float | None) -> None:
-    with pytest.raises(DataError, match=r"2 rows have no usable weight \(w\)"):
-        read_weights(pa.table({"w": [1.0, value, value]}), "w")

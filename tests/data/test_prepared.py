@@ -67,17 +67,18 @@ def log_of(num_rows: int) -> pa.Table:
     )
 
 
-def write(folder: Path, rows: pa.Table, weight: str | None = "w", files: int = 1) -> tuple[Facts, Recorder, Path]:
+def write(folder: Path, rows: pa.Table, files: int = 1, **section: Any) -> tuple[Facts, Recorder, Path]:
     (folder / "log").mkdir(parents=True, exist_ok=True)
     for index, places in enumerate(np.array_split(np.arange(len(rows)), files)):
         pq.write_table(rows.take(pa.array(places)), folder / "log" / f"{index}.parquet")
     out = folder / "out"
     out.mkdir()
     log = LogFiles(str(folder / "log"), rows.column_names)
-    splitter = Splitter(Log.model_validate({"source": "x", "split": {"by": "column", "column": "split"}}), log.schema, 0)
+    given = Log.model_validate({"source": "x", "roles": {"weight": "w"}, "split": {"by": "column", "column": "split"}, **section})
+    splitter = Splitter(given, log.schema, 0)
     recorder = Recorder()
     done: list[tuple[str, int]] = []
-    facts = write_rows(log, splitter, recorder, TASKS, weight, [False, True], 5, out, lambda stage, count: done.append((stage, count)))
+    facts = write_rows(log, splitter, recorder, TASKS, given, [False, True], 5, out, lambda stage, count: done.append((stage, count)))
     assert {stage: sum(count for name, count in done if name == stage) for stage in ("fit", "encode")} == dict.fromkeys(("fit", "encode"), len(rows))
     return facts, recorder, out
 

@@ -77,11 +77,11 @@ def placement(num_rows: dict[str, int], world_size: int) -> dict[str, int]:
 
 
 def shard(fields: list[IdField], width: int, optimizer: EmbeddingOptimizer) -> "Sharded":
-    """Build the collection of all tables and spread it over the ranks."""
+    """Build the collection of all tables and spread it over the ranks; a field may stand there several times."""
     ensure_process_group()
     names: dict[str, list[str]] = {}
-    for field in fields:
-        names.setdefault(field.table, []).append(field.name)
+    for index, field in enumerate(fields):
+        names.setdefault(field.table, []).append(f"feature_{index}")
     num_rows = {field.table: field.num_rows for field in fields}
     alias = {table: f"table_{index}" for index, table in enumerate(names)}  # A column's name may hold a dot, a module's may not.
     configs = [
@@ -105,7 +105,7 @@ def shard(fields: list[IdField], width: int, optimizer: EmbeddingOptimizer) -> "
     )
     logging.getLogger("torch.fx._symbolic_trace").setLevel(logging.ERROR)  # It warns of a call inside torchrec.
     model = DistributedModelParallel(collection, device=torch.device("cpu"), plan=ShardingPlan({"": plan}), sharders=[sharder])
-    return Sharded(model, [field.name for field in fields], {short: table for table, short in alias.items()})
+    return Sharded(model, [f"feature_{index}" for index in range(len(fields))], {short: table for table, short in alias.items()})
 
 
 class Sharded(nn.Module):

@@ -1,21 +1,23 @@
-"""Embedding tables: sharded by torchrec, updated inside the backward pass, pooled by the mean.
+"""Embedding tables: sharded by torchrec, updated inside the backward pass, pooled by the mean or looked up position by position.
 
 Every process count runs the same code: DistributedModelParallel with an explicit plan that places each table whole on one rank, the fullest
 tables first on the least loaded rank. An explicit plan needs no collective, and keeps torchrec's planner from choosing a placement whose
 optimizer never runs.
 
-Letters of shapes: B rows, N numbers, F id features, d embedding width, D flat width.
+Letters of shapes: B rows, N numbers, F id features, G features looked up, d embedding width, D flat width.
 """
 
 import hashlib
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
+from mtrec.embeddings.layout import Layout
 from mtrec.embeddings.sharding import shard
 from mtrec.errors import DataError
 from mtrec.sections import EmbeddingOptimizer
-from mtrec.types import Batch, FeatureBatch, FeatureShape, IdField
+from mtrec.types import Batch, FeatureBatch, IdField, SequenceField
 
 __all__ = ["Embeddings", "initial_table"]
 
@@ -31,37 +33,48 @@ def initial_table(seed: int, name: str, num_rows: int, width: int) -> Tensor:
 class Embeddings(nn.Module):
     """From encoded ids and numbers to a `FeatureBatch`.
 
-    A null or empty id feature gives zeros; several ids of one row are averaged. Each table has one row per id of its encoding, row 0 being the
-    unknown id. The tables' optimizer steps whenever a gradient passes through: one backward a step, and none to look around.
+    A null or empty id feature gives zeros; several ids of one row are averaged, except those of `sequences`. Each table has one row per id of
+    its encoding, row 0 being the unknown id. The tables' optimizer steps whenever a gradient passes through: one backward a step, and none to
+    look around.
+
+    Args:
+        fields: the id features, in the order of the batches.
+        sequences: those that are looked up position by position.
+        candidate: the field of the judged item, if there is one.
     """
 
-    def __init__(self, fields: list[IdField], num_numbers: int, width: int, optimizer: EmbeddingOptimizer, seed: int) -> None:
+    def __init__(
+        self,
+        fields: list[IdField],
+        num_numbers: int,
+        width: int,
+        optimizer: EmbeddingOptimizer,
+        seed: int,
+        sequences: Sequence[SequenceField] = (),
+        candidate: str | None = None,
+    ) -> None:
         super().__init__()
         self.fields = list(fields)
         self.width = width if fields else 0
         self.num_numbers = num_numbers
         self.num_rows = {field.table: field.num_rows for field in fields}
-        self.shape = FeatureShape(num_numbers + len(fields) * width, len(fields), 0, self.width)
-        self.sharded = shard(self.fields, width, optimizer) if fields else None
+        self.layout = Layout(fields, sequences, candidate)
+        self.shape = self.layout.shape(num_numbers, self.width)
+        self.sharded = shard(self.layout.looked_up, width, optimizer) if fields else None
         for name, table in self.tables().items():
             table.copy_(initial_table(seed, name, *table.shape))
 
     def forward(self, batch: Batch) -> FeatureBatch:
         """Look up, pool, and lay side by side in the order of the numbers, then the fields."""
         num_rows = batch.numbers.shape[0]
-        nothing = batch.numbers.new_zeros
         if self.sharded is None:
-            pooled = nothing(num_rows, 0)
+            looked_up = batch.numbers.new_zeros(num_rows, 0)
         else:
             self._check_range(batch)
-            pooled = self.sharded.look_up(batch.ids, batch.id_lengths)
-        return FeatureBatch(
-            flat=torch.cat([batch.numbers, pooled], 1),
-            fields=pooled.view(num_rows, len(self.fields), self.width),
-            sequences=nothing(num_rows, 0, 0, self.width),
-            lengths=nothing(num_rows, 0, dtype=torch.int64),
-            candidate=nothing(num_rows, 0),
-        )
+            looked_up = self.sharded.look_up(*self.layout.by_position(batch.ids, batch.id_lengths))
+        looked_up_BGd = looked_up.view(num_rows, len(self.layout.looked_up), self.width)
+        features: FeatureBatch = self.layout(batch.numbers, looked_up_BGd, batch.id_lengths)
+        return features
 
     def _check_range(self, batch: Batch) -> None:
         # fbgemm would set an id out of range to 0, in place and without an error.

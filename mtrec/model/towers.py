@@ -27,3 +27,7 @@ class Towers(nn.Module):
         """-> logits [B, T]"""
         logits_TB1: Tensor = self.logits(self.hidden(z_BTH.transpose(0, 1)))
         return logits_TB1.squeeze(2).transpose(0, 1)
+
+    def task(self, z_BH: Tensor, task: int) -> Tensor:
+        """The logit of one task, [B], computed alone; not for the script."""
+        return self.logits.shared(self.hidden.network(z_BH, task), task, task + 1).flatten()

@@ -48,7 +48,7 @@ def check_exported_program_is_equal(architecture: type[Any], config: BaseModel) 
 def check_bf16_is_finite(architecture: type[Any], config: BaseModel) -> None:
     model = build(architecture, config).train()
     with torch.autocast("cpu", torch.bfloat16):
-        z_BTH = model(rows(65))
+        z_BTH = model(rows(architecture, 65))
     assert z_BTH.isfinite().all(), "an output is not finite"
     torch.autograd.backward(z_BTH.float().square().mean())
     for name, parameter in model.named_parameters():
@@ -61,7 +61,7 @@ def _cases(architecture: type[Any], config: BaseModel) -> Iterator[tuple[nn.Modu
             model = build(architecture, config, num_units=num_units)
         except ConfigError:
             continue
-        yield model.eval(), rows(17, num_units=num_units)
+        yield model.eval(), rows(architecture, 17, num_units=num_units)
 
 
 EXPORT_CHECKS: tuple[Check, ...] = (

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 from torch.testing import assert_close
 
 from mtrec.errors import ConfigError
-from mtrec.testing.architecture_case import NUM_TASKS, WIDTH, build, rows
+from mtrec.testing.architecture_case import NUM_TASKS, arguments, build, rows
 from mtrec.testing.suite import Check, round_trips
 from mtrec.types import FeatureBatch
 
@@ -35,7 +35,7 @@ def check_shape_and_finiteness(architecture: type[Any], config: BaseModel) -> No
     for num_tasks in (1, 2, 5):
         model = build(architecture, config, num_tasks=num_tasks).eval()
         for num_rows in (0, 1, 257):
-            z_BTH = model(rows(num_rows))
+            z_BTH = model(rows(architecture, num_rows))
             assert z_BTH.shape == (num_rows, num_tasks, model.output_width), f"T={num_tasks}, B={num_rows}: shape {tuple(z_BTH.shape)}"
             assert z_BTH.isfinite().all(), f"T={num_tasks}, B={num_rows}: not finite"
 
@@ -48,18 +48,18 @@ def check_several_units(architecture: type[Any], config: BaseModel) -> None:
         except ConfigError:
             continue
         for num_rows in (0, 1, 17):
-            z_BTH = model(rows(num_rows, num_units=num_units))
+            z_BTH = model(rows(architecture, num_rows, num_units=num_units))
             assert z_BTH.shape == (num_rows, NUM_TASKS, model.output_width), f"U={num_units}: shape {tuple(z_BTH.shape)}"
             assert z_BTH.isfinite().all(), f"U={num_units}: not finite"
 
 
 def check_every_task_reads_its_input(architecture: type[Any], config: BaseModel) -> None:
     model = build(architecture, config).eval()
-    x = rows(8).requires_grad_()
+    x = rows(architecture, 8).requires_grad_()
     z_BTH = model(x)
     for task in range(NUM_TASKS):
         (gradient,) = torch.autograd.grad(z_BTH[:, task].sum(), x, retain_graph=True)
-        assert (gradient != 0).any(dim=1).all(), f"the output of task {task} does not depend on its row"
+        assert (gradient != 0).flatten(1).any(dim=1).all(), f"the output of task {task} does not depend on its row"
 
 
 def check_row_order_is_kept(architecture: type[Any], config: BaseModel) -> None:
@@ -68,14 +68,14 @@ def check_row_order_is_kept(architecture: type[Any], config: BaseModel) -> None:
     In float64 to 1e-12, and not bitwise: matrix products of few columns round the same row differently at different places of a batch.
     """
     model = build(architecture, config).double().eval()
-    x = rows(257).double()
+    x = rows(architecture, 257).double()
     order = torch.randperm(257, generator=torch.Generator().manual_seed(1))
     assert_close(model(x[order]), model(x)[order], rtol=1e-12, atol=1e-12)
 
 
 def check_rows_do_not_see_each_other(architecture: type[Any], config: BaseModel) -> None:
     model = build(architecture, config).eval()
-    x = rows(65)
+    x = rows(architecture, 65)
     together = model(x)
     for batch_size in (1, 7):
         apart = torch.cat([model(part) for part in torch.split(x, batch_size)])
@@ -84,11 +84,23 @@ def check_rows_do_not_see_each_other(architecture: type[Any], config: BaseModel)
 
 def check_input_is_not_changed(architecture: type[Any], config: BaseModel) -> None:
     model = build(architecture, config)
-    x = rows(9)
+    x = rows(architecture, 9)
     before = x.clone()
     for training in (True, False):
         model.train(training)(x)
         assert torch.equal(x, before), "forward changed its input"
+
+
+def check_parts_make_the_whole(architecture: type[Any], config: BaseModel) -> None:
+    """`tasks(shared(x))` is `forward(x)`, and `task_output` one task of it."""
+    if not hasattr(architecture, "task_output"):
+        return
+    model: Any = build(architecture, config).eval()
+    x = rows(architecture, 17)
+    z_BTH, shared = model(x), model.shared(x)
+    assert torch.equal(model.tasks(shared), z_BTH), "tasks(shared(x)) is not forward(x)"
+    for task in range(NUM_TASKS):
+        assert_close(model.task_output(shared, task), z_BTH[:, task], rtol=1e-6, atol=1e-6)
 
 
 def check_number_of_parameters(architecture: type[Any], config: BaseModel) -> None:
@@ -96,7 +108,7 @@ def check_number_of_parameters(architecture: type[Any], config: BaseModel) -> No
         return
     for num_tasks in (1, 2, 5):
         found = sum(parameter.numel() for parameter in build(architecture, config, num_tasks=num_tasks).parameters())
-        expected = architecture.num_parameters(WIDTH, 1, num_tasks, config)
+        expected = architecture.num_parameters(**arguments(architecture, config, num_tasks=num_tasks))
         assert found == expected, f"T={num_tasks}: {found} parameters, {expected} by its formula"
 
 
@@ -109,5 +121,6 @@ FORWARD_CHECKS: tuple[Check, ...] = (
     check_row_order_is_kept,
     check_rows_do_not_see_each_other,
     check_input_is_not_changed,
+    check_parts_make_the_whole,
     check_number_of_parameters,
 )

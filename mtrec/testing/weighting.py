@@ -14,6 +14,8 @@ from mtrec.types import Signals
 
 __all__ = ["WEIGHTING_CHECKS", "check_weighting", "signals_of_step"]
 
+_OF_A_TASK = ("losses", "gradient_norms", "losses_after", "valid_losses")  # NaN where the task is absent.
+
 
 def check_weighting(weighting: type[Any], config: BaseModel, expected_failures: Mapping[str, str] | None = None) -> None:
     """Assert that a weighting keeps its contract, all faults in one report.
@@ -29,12 +31,23 @@ def check_weighting(weighting: type[Any], config: BaseModel, expected_failures: 
 
 
 def signals_of_step(step: int, num_tasks: int, num_rows: int = 16) -> Signals:
-    """Signals as a run gives them: positive losses, of which some labels are unknown."""
+    """Signals as a run gives them: positive losses, of which some labels are unknown; what comes of the step before is NaN in the first."""
     generator = torch.Generator().manual_seed(step)
     mask_BT = torch.rand(num_rows, num_tasks, generator=generator) < 0.8
     mask_BT[0] = True
     per_sample_BT = torch.rand(num_rows, num_tasks, generator=generator) * mask_BT
-    return Signals(step, per_sample_BT.sum(dim=0) / mask_BT.sum(dim=0), per_sample_BT, mask_BT)
+    before = torch.full((num_tasks,), torch.nan) if step == 0 else torch.ones(num_tasks)
+    return Signals(
+        step=step,
+        losses=per_sample_BT.sum(dim=0) / mask_BT.sum(dim=0),
+        per_sample=per_sample_BT,
+        mask=mask_BT,
+        gradient_norms=before * 10 ** torch.randn(num_tasks, generator=generator),
+        losses_after=before * torch.rand(num_tasks, generator=generator),
+        valid_losses=0.1 + torch.rand(num_tasks, generator=generator),
+        rows=torch.arange(num_rows) + step * num_rows,
+        critic_values=-torch.rand(num_rows, num_tasks, generator=generator) * mask_BT,
+    )
 
 
 def check_config_round_trips(weighting: type[Any], config: BaseModel) -> None:
@@ -64,7 +77,9 @@ def check_task_order_is_kept(weighting: type[Any], config: BaseModel) -> None:
     straight, permuted = weighting(3, config), weighting(3, config)
     for step in range(5):
         signals = signals_of_step(step, 3)
-        moved = Signals(step, signals.losses[order], signals.per_sample[:, order], signals.mask[:, order])
+        of_tasks = {name: value for name, value in signals._asdict().items() if isinstance(value, Tensor) and name != "rows"}
+        given: dict[str, Any] = {name: value[..., order] for name, value in of_tasks.items()}
+        moved = signals._replace(**given)
         assert_close(permuted.weights(moved), straight.weights(signals)[..., order])
 
 
@@ -75,9 +90,13 @@ def check_absent_task_does_not_leak(weighting: type[Any], config: BaseModel) -> 
         signals = signals_of_step(step, 3)
         if step % 2:
             absent = torch.tensor([False, True, False])
-            losses = signals.losses.masked_fill(absent, float("nan"))
-            signals = Signals(step, losses, signals.per_sample.masked_fill(absent, 0.0), signals.mask & ~absent)
+            nan = {name: getattr(signals, name).masked_fill(absent, torch.nan) for name in _OF_A_TASK}
+            signals = signals._replace(per_sample=signals.per_sample.masked_fill(absent, 0.0), mask=signals.mask & ~absent, **nan)
         assert part.weights(signals).isfinite().all(), f"step {step}: a weight is not finite"
+    nobody = {name: torch.full((3,), torch.nan) for name in _OF_A_TASK}
+    assert part.weights(signals._replace(step=5, **nobody)).isfinite().all(), "a weight is not finite where no task has a known label"
+    unfit = [name for name, value in part.state_dict().items() if not value.isfinite().all()]
+    assert not unfit, f"state that no checkpoint takes, for it is not finite: {unfit}"
 
 
 def check_state_round_trips(weighting: type[Any], config: BaseModel) -> None:
@@ -103,7 +122,9 @@ def check_reads_no_more_than_declared(weighting: type[Any], config: BaseModel) -
 def _poison(value: Any) -> Any:
     if not isinstance(value, Tensor):
         return -1
-    return ~value if value.dtype == torch.bool else torch.full_like(value, float("nan"))
+    if value.dtype == torch.bool:
+        return ~value
+    return torch.full_like(value, torch.nan if value.dtype.is_floating_point else -1)
 
 
 _CHECKS: tuple[Check, ...] = (

@@ -51,6 +51,38 @@ print("done", flush=True)
 os._exit(0)
 """
 
+BY_POSITION = """
+import os
+import torch
+import torch.distributed as dist
+from mtrec.sections import EmbeddingOptimizer
+from mtrec.embeddings.tables import Embeddings, initial_table
+from mtrec.types import Batch, Cursor, IdField, SequenceField
+
+rank = int(os.environ["RANK"])
+fields = [IdField("user", "user", 9), IdField("item", "item", 7), IdField("seen", "item", 7)]
+embeddings = Embeddings(fields, 0, 4, EmbeddingOptimizer(kind="sgd", lr=0.5), 1, [SequenceField("seen", 3)], "item")
+num_rows = 2 if rank == 0 else 0
+ids = torch.tensor([3, 4, 1, 2, 2, 5, 6][: 7 * num_rows], dtype=torch.int64)  # users 3 and 4, items 1 and 2, seen 2, 5, 6 by the first
+lengths = torch.tensor([[1, 1], [1, 1], [3, 0]])[:, :num_rows]
+empty = torch.zeros(num_rows, 0)
+batch = Batch(empty, ids, lengths, empty, empty.bool(), torch.ones(num_rows), torch.arange(num_rows), Cursor(0, 0))
+features = embeddings(batch)
+starts = {"user": initial_table(1, "user", 9, 4), "item": initial_table(1, "item", 7, 4)}
+if rank == 0:
+    torch.testing.assert_close(features.sequences[0, 0], starts["item"][[2, 5, 6]])
+    torch.testing.assert_close(features.candidate, starts["item"][[1, 2]])
+    assert not features.sequences[1].any()
+(features.fields.sum() + features.sequences.sum()).backward()
+steps = {"user": [0, 0, 0, 1, 1, 0, 0, 0, 0], "item": [0, 1, 2, 0, 0, 1, 1]}
+assert sorted(embeddings.tables()) == (["user"] if rank == 0 else ["item"])
+for name, table in embeddings.tables().items():
+    torch.testing.assert_close(table, starts[name] - 0.5 * torch.tensor(steps[name]).unsqueeze(1), rtol=0, atol=1e-6)
+dist.barrier()
+print("done", flush=True)
+os._exit(0)
+"""
+
 
 def environment(**more: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONWARNINGS", "TORCHELASTIC_RUN_ID")}
@@ -75,15 +107,16 @@ def test_the_process_group_of_the_caller_is_used_and_no_warning_is_raised() -> N
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
 
 
-def test_a_rank_without_rows_takes_part_in_the_look_up(tmp_path: Path) -> None:
-    program = tmp_path / "program.py"
-    program.write_text(LOOK_UP + TWO_RANKS)
+@pytest.mark.parametrize("program", [LOOK_UP + TWO_RANKS, BY_POSITION], ids=["pooled", "by position"])
+def test_a_rank_without_rows_takes_part_in_the_look_up(program: str, tmp_path: Path) -> None:
+    file = tmp_path / "program.py"
+    file.write_text(program)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
     ranks = [
         subprocess.Popen(
-            [sys.executable, str(program)],
+            [sys.executable, str(file)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -12,7 +12,7 @@ from mtrec.types import FeatureBatch, FeatureShape
 
 def make() -> Ranker:
     torch.manual_seed(0)
-    encoder = concat.Concat(FeatureShape(6, 2, 1, 3), concat.Config())
+    encoder = concat.Concat(FeatureShape(6, 2, 1, 3), 3, concat.Config())
     architecture = mmoe.MMoE(encoder.output_width, encoder.num_units, 3, mmoe.Config(num_experts=2, expert_hidden=[4]))
     return Ranker(encoder, architecture, Towers(architecture.output_width, 3, [4])).eval()
 

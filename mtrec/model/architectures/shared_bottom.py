@@ -7,9 +7,9 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
-from mtrec.errors import ConfigError
 from mtrec.model.nn.fusion import FusionLayer
 from mtrec.model.nn.mlp import num_mlp_parameters
+from mtrec.model.nn.stack import check_num_units
 from mtrec.schema import Strict
 
 __all__ = ["Config", "SharedBottom"]
@@ -40,23 +40,36 @@ class SharedBottom(nn.Module):
 
     def __init__(self, width: int, num_units: int, num_tasks: int, config: Config) -> None:
         super().__init__()
-        if num_units not in (1, num_tasks):
-            found = f"{num_units} inputs for {num_tasks} tasks"
-            raise ConfigError("shared_bottom reads one input, or one a task", where="model.architecture", found=found)
+        check_num_units("shared_bottom", num_units, [1, num_tasks], num_tasks)
         self.num_tasks = num_tasks
         self.output_width = config.hidden[-1]
         visibility = torch.ones(1, 1, dtype=torch.bool)
         self.layer = FusionLayer(
-            width, config.hidden, num_units=1, expert_unit=[0], output_unit=[0], visibility=visibility, gated=False, dropout=config.dropout
+            width, config.hidden, num_units=1, expert_unit=[0], output_unit=[0], visibility=visibility, gate=None, dropout=config.dropout
         )
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, D] or [B, T, D] -> z [B, T, H]; in the first case a view that repeats one [B, H]."""
+        return self.tasks(self.shared(x))
+
+    def shared(self, x: Tensor) -> list[Tensor]:
+        """The bottom's output: one [B, H], or that of each task's input, [B, T, H]."""
         if x.dim() == 2:
-            shared_B1H: Tensor = self.layer(x)
-            return shared_B1H.expand(x.shape[0], self.num_tasks, self.output_width)
-        own_N1H: Tensor = self.layer(x.flatten(0, 1))
-        return own_N1H.view(x.shape[0], self.num_tasks, self.output_width)
+            return [self.layer.experts(x).squeeze(1)]
+        return [self.layer.experts(x.flatten(0, 1)).view(x.shape[0], self.num_tasks, self.output_width)]
+
+    def tasks(self, shared: list[Tensor]) -> Tensor:
+        """z [B, T, H]"""
+        h = shared[0]
+        return h.unsqueeze(1).expand(h.shape[0], self.num_tasks, self.output_width) if h.dim() == 2 else h
+
+    def task_output(self, shared: list[Tensor], task: int) -> Tensor:
+        """z of one task, [B, H]"""
+        return shared[0] if shared[0].dim() == 2 else shared[0][:, task]
+
+    def last_shared_layer(self) -> nn.Module:
+        """The last layer whose output `shared` gives."""
+        return self.layer.last_layer()
 
     @staticmethod
     def num_parameters(width: int, num_units: int, num_tasks: int, config: Config) -> int:

@@ -16,15 +16,24 @@ class Config(Strict):
 
 
 class Concat(nn.Module):
-    """x = the flat part of the batch: numbers and pooled embeddings as they stand. No parameters."""
+    """x = the flat part of the batch: numbers and pooled embeddings as they stand. No parameters.
+
+    Attributes:
+        gives: what an encoder puts out: "flat" [B, D], "units" [B, U, D] for tasks that each get an input, or "tokens" [B, U, D] for features.
+    """
 
     requires = frozenset({"flat"})
+    gives = "flat"
     num_units: int = 1
 
-    def __init__(self, shape: FeatureShape, config: Config) -> None:
+    def __init__(self, shape: FeatureShape, num_tasks: int, config: Config) -> None:
         super().__init__()
         self.output_width = shape.flat
 
     def forward(self, features: FeatureBatch) -> Tensor:
         """-> [B, D]"""
         return features.flat
+
+    @staticmethod
+    def num_parameters(shape: FeatureShape, num_tasks: int, config: Config) -> int:
+        return 0

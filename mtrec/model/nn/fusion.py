@@ -10,27 +10,29 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mtrec.model.nn.gate import SoftmaxGates
+from mtrec.model.nn.gate import Gates, build_gates
 from mtrec.model.nn.mlp import ParallelLinear, ParallelMLP
+from mtrec.schema import GatePart
 
-__all__ = ["FusionLayer"]
+__all__ = ["SOFTMAX", "FusionLayer"]
+
+SOFTMAX = GatePart(kind="softmax")
 
 
 class FusionLayer(nn.Module):
     """z = (A + C) F: every output unit mixes the outputs of the experts that it sees.
 
         F_e = MLP_e(x of unit expert_unit[e])                          experts, [B, E, H]
-        A_r = softmax(W_r x of unit output_unit[r] + b_r ; visible)    gates, [B, R, E]; exactly 0 for an expert that r does not see
+        A_r = gate_r(x of unit output_unit[r])                         gates, [B, R, E]; exactly 0 for an expert that r does not see
         C                                                              residual combination, [R, E], the same for every row of the batch
 
     Shared-bottom, MMoE, PLE, AdaTT, cross-stitch and STEM are choices of the index vectors and masks below. An expert is native to output
-    unit r if it reads r's own input, `output_unit[r]`.
+    unit r if it reads r's own input, `output_unit[r]`. `forward` is `experts`, then `mix`: what output units share, then what each does alone.
 
     The gradient, on which tests rest: dz_r / d(parameters of e) is exactly 0 where r neither sees e nor has e in its residual, and where
     `stop_gradient[r, e]`.
 
-    Parameters: E P(D, hidden) + (D + 1) G + those of C, with G open edges of the visibility; with gate_hidden g the second term is
-    R P(D, g) + (g[-1] + 1) G.
+    Parameters: E P(D, hidden) + those of the gates, (D + 1) G with softmax and G open edges of the visibility, + those of C.
 
     Args:
         width: D.
@@ -39,10 +41,11 @@ class FusionLayer(nn.Module):
         expert_unit: the input unit that each expert reads, [E], not decreasing, so that each unit costs one matrix product.
         output_unit: the input unit that is each output unit's own, [R]: its gate reads it, and the experts on it are native to it.
         visibility: [R, E] bool.
-        gated: False for no gates: A_r is the plain mean of the visible experts, and 0 where there are none.
-        gate_hidden: hidden sizes of each gate.
-        residual: "none": C = 0. "native": C is learned for native experts, started uniformly within 1 / sqrt(how many); fixed to 1 if
-            every unit has exactly one expert. "free": all of C is learned, started at the mean of the native experts.
+        gate: kind and options of the gates. None: A_r is the plain mean of the visible experts, and 0 where there are none.
+        gate_width: width of what the gates read, where it is not x.
+        residual: "none": C = 0. "native": C is learned for native experts; fixed to 1 if every unit has exactly one expert. "free": all of
+            C is learned, started at the mean of the native experts.
+        native_init: where a native C starts: uniformly within 1 / sqrt(how many), or at the mean.
         stop_gradient: [R, E] bool, True where r takes e's output as a constant; absent: nowhere.
         dropout: after each layer of the experts, in training only.
     """
@@ -61,38 +64,39 @@ class FusionLayer(nn.Module):
         expert_unit: Sequence[int],
         output_unit: Sequence[int],
         visibility: Tensor,
-        gated: bool = True,
-        gate_hidden: Sequence[int] = (),
+        gate: GatePart | None = SOFTMAX,
+        gate_width: int | None = None,
         residual: Literal["none", "native", "free"] = "none",
+        native_init: Literal["uniform", "ones_over_m"] = "uniform",
         stop_gradient: Tensor | None = None,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
         _check(num_units, expert_unit, output_unit, visibility)
         self.num_units, self.num_rows, self.num_experts = num_units, len(output_unit), len(expert_unit)
-        self.output_width, self.dropout, self.gated = hidden[-1], dropout, gated
+        self.output_width, self.dropout, self.gated = hidden[-1], dropout, gate is not None
         # Experts of unit u are those from first_expert[u] up to first_expert[u + 1].
         self.first_expert = [sum(unit < bound for unit in expert_unit) for bound in range(num_units + 1)]
         self.first = ParallelLinear(self.num_experts, width, hidden[0])
         self.later = ParallelMLP(self.num_experts, hidden[0], hidden[1:], dropout)
-        self.gates = SoftmaxGates(width, output_unit, visibility, gate_hidden) if gated else nn.Identity()
+        self.gates = build_gates(gate, gate_width or width, output_unit, visibility) if gate is not None else nn.Identity()
         mean_RE = visibility / visibility.sum(dim=1, keepdim=True).clamp(min=1)
         self.register_buffer("mean_RE", mean_RE, persistent=False)
 
         native_RE = torch.tensor(output_unit).unsqueeze(1) == torch.tensor(expert_unit)
         has_one_each = sorted(expert_unit) == list(range(num_units))
         self.residual_kind = "one" if residual == "native" and has_one_each else residual
-        self._make_residual(native_RE)
+        self._make_residual(native_RE, native_init)
         self.stops = stop_gradient is not None and bool(stop_gradient.any())
         stop_RE = torch.zeros_like(visibility) if stop_gradient is None else stop_gradient.clone()
         self.register_buffer("stop_RE", stop_RE, persistent=False)
 
-    def _make_residual(self, native_RE: Tensor) -> None:
+    def _make_residual(self, native_RE: Tensor, native_init: str) -> None:
         self.register_buffer("native_RE", native_RE.float(), persistent=False)
         num_native_R1 = native_RE.sum(dim=1, keepdim=True).clamp(min=1)
         learned_RE = torch.ones_like(native_RE) if self.residual_kind == "free" else native_RE & (self.residual_kind == "native")
         start_RE = native_RE / num_native_R1
-        if self.residual_kind == "native":
+        if self.residual_kind == "native" and native_init == "uniform":
             start_RE = (2 * torch.rand(native_RE.shape) - 1) / num_native_R1.sqrt()
         num_learned = int(learned_RE.sum())
         self.residual = nn.Parameter(start_RE[learned_RE]) if num_learned else None
@@ -101,17 +105,12 @@ class FusionLayer(nn.Module):
         index_RE[learned_RE] = torch.arange(num_learned)
         self.register_buffer("residual_index_RE", index_RE, persistent=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x [B, D], the input of all units, or [B, U, D] -> z [B, R, H]."""
-        experts_BEH = self._experts(x)
-        mixture_BRE = self._mixture(x).to(experts_BEH.dtype)
-        if not self.stops:
-            return torch.bmm(mixture_BRE, experts_BEH)
-        open_BRE = mixture_BRE.masked_fill(self.stop_RE, 0.0)
-        return torch.bmm(open_BRE, experts_BEH) + torch.bmm(mixture_BRE - open_BRE, experts_BEH.detach())
+    def forward(self, x: Tensor, gate_x: Tensor | None = None) -> Tensor:
+        """x [B, D], the input of all units, or [B, U, D]; what the gates read, where it is not x, in either form -> z [B, R, H]."""
+        return self.mix(self.experts(x), x if gate_x is None else gate_x)
 
-    def _experts(self, x: Tensor) -> Tensor:
-        """[B, E, H]"""
+    def experts(self, x: Tensor) -> Tensor:
+        """x [B, D] or [B, U, D] -> F [B, E, H]"""
         if x.dim() == 2:
             first_EBh = self.first(x)
         else:
@@ -125,15 +124,39 @@ class FusionLayer(nn.Module):
         experts_EBH: Tensor = self.later(first_EBh)
         return experts_EBH.transpose(0, 1)
 
-    def _mixture(self, x: Tensor) -> Tensor:
-        """A + C, [B, R, E]"""
-        mixture_BRE = self.gates(x) if self.gated else self.mean_RE.expand(x.shape[0], self.num_rows, self.num_experts)
+    def last_layer(self) -> nn.Module:
+        """The last linear layer of all experts."""
+        return self.later.layers[-1] if len(self.later.layers) else self.first
+
+    def mix(self, experts_BEH: Tensor, gate_x: Tensor) -> Tensor:
+        """F and what the gates read (anything, if there are none) -> z [B, R, H]"""
+        mixture_BRE = self.gates(gate_x) if self.gated else self.mean_RE.expand(experts_BEH.shape[0], self.num_rows, self.num_experts)
+        return self._combine(mixture_BRE, experts_BEH, 0, self.num_rows)
+
+    def mix_row(self, experts_BEH: Tensor, gate_x: Tensor, row: int) -> Tensor:
+        """What `mix` gives output unit `row`, [B, H], computed alone; not for the script."""
+        if isinstance(self.gates, Gates):
+            mixture_B1E = self.gates.row(gate_x, row)
+        else:
+            mixture_B1E = self.mean_RE[row].expand(experts_BEH.shape[0], 1, self.num_experts)
+        return self._combine(mixture_B1E, experts_BEH, row, row + 1).squeeze(1)
+
+    def _combine(self, mixture: Tensor, experts_BEH: Tensor, start: int, stop: int) -> Tensor:
+        """(A + C) F of the output units from start up to stop, given their A."""
         if self.residual is not None:
-            residual_RE = functional.pad(self.residual, [0, 1])[self.residual_index_RE]
-            mixture_BRE = mixture_BRE + residual_RE
+            mixture = mixture + functional.pad(self.residual, [0, 1])[self.residual_index_RE[start:stop]]
         elif self.residual_kind == "one":
-            mixture_BRE = mixture_BRE + self.native_RE
-        return mixture_BRE
+            mixture = mixture + self.native_RE[start:stop]
+        mixture = mixture.to(experts_BEH.dtype)
+        if not self.stops:
+            return _weighted(mixture, experts_BEH)
+        taught = mixture.masked_fill(self.stop_RE[start:stop], 0.0)
+        return _weighted(taught, experts_BEH) + _weighted(mixture - taught, experts_BEH.detach())
+
+
+def _weighted(mixture: Tensor, experts_BEH: Tensor) -> Tensor:
+    """A F [B, R, H]; of a single row the gradient is an outer product, which matrix products are slow at."""
+    return (mixture.transpose(1, 2) * experts_BEH).sum(1, keepdim=True) if mixture.shape[1] == 1 else torch.bmm(mixture, experts_BEH)
 
 
 def _check(num_units: int, expert_unit: Sequence[int], output_unit: Sequence[int], visibility: Tensor) -> None:

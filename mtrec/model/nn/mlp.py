@@ -83,3 +83,10 @@ class ParallelMLP(nn.Module):
         for layer in self.layers:
             x = functional.dropout(torch.relu(layer(x)), self.dropout, self.training)
         return x
+
+    def network(self, x: Tensor, index: int) -> Tensor:
+        """One of the networks alone: [B, width] -> [B, last]; not for the script."""
+        for layer in self.layers:
+            assert isinstance(layer, ParallelLinear)
+            x = functional.dropout(torch.relu(layer.shared(x, index, index + 1)).squeeze(0), self.dropout, self.training)
+        return x

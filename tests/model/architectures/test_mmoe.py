@@ -4,12 +4,15 @@ import math
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor, tensor
 from torch.testing import assert_close
 
 from mtrec.errors import ConfigError
 from mtrec.model.architectures import shared_bottom
 from mtrec.model.architectures.mmoe import Config, MMoE
+from mtrec.testing.architecture import check_architecture
+from tests.model.architectures.by_hand import expert, gate, settle
 
 D, T = 5, 3
 
@@ -98,9 +101,69 @@ def test_other_numbers_of_inputs_are_refused(num_units: int) -> None:
         make(num_units=num_units)
 
 
-@pytest.mark.parametrize("gate_hidden", [[], [3, 2]])
-def test_number_of_parameters(gate_hidden: list[int]) -> None:
+@pytest.mark.parametrize("hidden", [[], [3, 2]])
+def test_number_of_parameters(hidden: list[int]) -> None:
     experts = 4 * ((D + 1) * 6 + (6 + 1) * 2)
-    gates = T * (D + 1) * 4 if not gate_hidden else T * ((D + 1) * 3 + (3 + 1) * 2 + (2 + 1) * 4)
-    model = make(gate_hidden=gate_hidden)
+    gates = T * (D + 1) * 4 if not hidden else T * ((D + 1) * 3 + (3 + 1) * 2 + (2 + 1) * 4)
+    model = make(gate={"kind": "softmax", "hidden": hidden})
     assert sum(parameter.numel() for parameter in model.parameters()) == experts + gates
+
+
+def several_levels(model: MMoE, gate_input: str, x_D: Tensor) -> Tensor:
+    """z [T, H] of one row: on all levels but the last a gate for each expert of the next."""
+    before = [x_D] * 4
+    for place, layer in enumerate([*model.lower, model.layer]):
+        read = x_D if gate_input == "raw" or place == 0 else torch.cat(before)
+        experts = [expert(layer, e, before[e]) for e in range(4)]
+        num_gates = T if layer is model.layer else 4
+        weights = [gate(layer, 4 * row, experts, read) for row in range(num_gates)]
+        before = [sum(weight * value for weight, value in zip(row, experts, strict=True)) for row in weights]
+    return torch.stack(before)
+
+
+@pytest.mark.parametrize("gate_input", ["raw", "level"])
+@pytest.mark.parametrize("num_units", [1, T])
+def test_several_levels_equal_a_naive_loop(gate_input: str, num_units: int) -> None:
+    model = settle(make(num_units, expert_hidden=[[7, 6], [5], [2]], gate_input=gate_input))
+    x = torch.randn((7, D) if num_units == 1 else (7, T, D)).double()
+    for row, z_TH in zip(x, model(x), strict=True):
+        for task in range(T):
+            own = row if num_units == 1 else row[task]
+            assert_close(z_TH[task], several_levels(model, gate_input, own)[task], rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize(("gate_input", "width"), [("raw", D), ("level", 4 * 6)])
+def test_number_of_parameters_of_several_levels(gate_input: str, width: int) -> None:
+    model = make(expert_hidden=[[6], [2]], gate_input=gate_input)
+    expected = 4 * (D + 1) * 6 + 4 * (D + 1) * 4 + 4 * (6 + 1) * 2 + T * (width + 1) * 4
+    assert sum(parameter.numel() for parameter in model.parameters()) == expected
+
+
+def test_one_list_of_sizes_is_one_level() -> None:
+    assert Config(expert_hidden=[6, 2]) == Config(expert_hidden=[[6, 2]])
+    for wrong in ([], [[]], [6, [2]], [[6], []], [0]):
+        with pytest.raises(ValidationError):
+            Config(expert_hidden=wrong)
+
+
+@pytest.mark.parametrize("num_units", [1, T])
+def test_one_task_alone_is_its_part_of_all(num_units: int) -> None:
+    model = make(num_units, expert_hidden=[[6], [2]]).double()
+    shared = model.shared(torch.randn((7, D) if num_units == 1 else (7, T, D)).double())
+    for task in range(T):
+        assert_close(model.task_output(shared, task), model.tasks(shared)[:, task], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "config",
+    [
+        Config(expert_hidden=[[24], [12]]),
+        Config(expert_hidden=[[24], [12]], gate_input="level", gate={"kind": "softmax", "hidden": [8]}),
+        Config(gate={"kind": "top_k", "k": 3}),
+        Config(gate={"kind": "exclusive", "mode": "exclusion", "alpha": 0.5}),
+    ],
+    ids=["raw", "level", "top_k", "exclusive"],
+)
+def test_it_keeps_the_contract(config: Config) -> None:
+    check_architecture(MMoE, config)

@@ -9,6 +9,7 @@ from torch.testing import assert_close
 
 from mtrec.model.nn.fusion import FusionLayer
 from mtrec.model.nn.mlp import num_mlp_parameters
+from mtrec.schema import GatePart
 
 B, D, HIDDEN = 6, 5, [4, 3]
 
@@ -17,10 +18,11 @@ def mask(rows: list[list[int]]) -> Tensor:
     return tensor(rows, dtype=torch.bool)
 
 
+DEEP = GatePart(kind="softmax", hidden=[6, 2])
 EVERYTHING = mask([[1, 1, 1, 1]] * 3)
 LAYERS: dict[str, dict[str, Any]] = {
     "mmoe": {"num_units": 1, "expert_unit": [0] * 4, "output_unit": [0] * 3, "visibility": EVERYTHING},
-    "deep_gates": {"num_units": 1, "expert_unit": [0] * 4, "output_unit": [0] * 3, "visibility": EVERYTHING, "gate_hidden": [6, 2]},
+    "deep_gates": {"num_units": 1, "expert_unit": [0] * 4, "output_unit": [0] * 3, "visibility": EVERYTHING, "gate": DEEP},
     "ple": {
         "num_units": 3,
         "expert_unit": [0, 1, 2, 2],
@@ -32,7 +34,7 @@ LAYERS: dict[str, dict[str, Any]] = {
         "num_units": 2, "expert_unit": [0, 1], "output_unit": [0, 1], "visibility": mask([[1, 1]] * 2), "residual": "native",
     },
     "cross_stitch": {
-        "num_units": 2, "expert_unit": [0, 1], "output_unit": [0, 1], "visibility": mask([[0] * 2] * 2), "gated": False, "residual": "free",
+        "num_units": 2, "expert_unit": [0, 1], "output_unit": [0, 1], "visibility": mask([[0] * 2] * 2), "gate": None, "residual": "free",
     },
     "stem": {
         "num_units": 3,
@@ -69,7 +71,7 @@ def by_the_equations(layer: FusionLayer, name: str, x_BUD: Tensor) -> Tensor:
         for r, unit in enumerate(spec["output_unit"]):
             seen = [e for e in range(len(experts)) if spec["visibility"][r, e]]
             share = dict.fromkeys(range(len(experts)), tensor(0.0))
-            if spec.get("gated", True):
+            if spec.get("gate", True):
                 h = x_UD[unit]
                 for linear in layer.gates.hidden.layers:
                     h = (linear.weight[r] @ h + linear.bias[r]).clamp(min=0)
@@ -92,6 +94,20 @@ def by_the_equations(layer: FusionLayer, name: str, x_BUD: Tensor) -> Tensor:
 def test_equals_a_loop_over_its_equations(name: str) -> None:
     layer, x = make(name), inputs(name)
     assert_close(layer(x), by_the_equations(layer, name, x), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_one_output_unit_alone_is_a_row_of_all(name: str) -> None:
+    layer, x = make(name).double(), inputs(name).double()
+    experts_BEH, z_BRH = layer.experts(x), layer(x)
+    for row in range(layer.num_rows):
+        assert_close(layer.mix_row(experts_BEH, x, row), z_BRH[:, row], rtol=1e-12, atol=1e-12)
+
+
+def test_gates_may_read_another_input_than_experts() -> None:
+    layer, x, gate_x = make("mmoe", gate_width=7), torch.randn(B, D), torch.randn(B, 7)
+    z_BRH = layer(x, gate_x)
+    assert_close(z_BRH, torch.einsum("bre,beh->brh", layer.gates(gate_x), layer.experts(x)), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -133,7 +149,7 @@ def test_native_residual_and_zero_gates_is_the_mean_and_the_residual() -> None:
     with torch.no_grad():
         layer.gates.weight.zero_()
         layer.gates.bias.zero_()
-    experts_BEH = layer._experts(x)
+    experts_BEH = layer.experts(x)
     residual_BH = (layer.residual[:3].view(1, 3, 1) * experts_BEH[:, :3]).sum(dim=1)
     assert_close(layer(x)[:, 0], experts_BEH.mean(dim=1) + residual_BH, rtol=1e-6, atol=1e-6)
 
@@ -143,14 +159,19 @@ def test_one_native_expert_each_and_all_experts_equal_doubles_them() -> None:
     with torch.no_grad():
         for parameter in [*layer.first.parameters(), *layer.later.parameters()]:
             parameter.copy_(parameter[:1].expand_as(parameter).clone())
-    expert_BH = layer._experts(x)[:, 0]
+    expert_BH = layer.experts(x)[:, 0]
     assert_close(layer(x), 2 * expert_BH.unsqueeze(1).expand(B, 2, 3), rtol=1e-6, atol=1e-6)
 
 
+def test_a_native_residual_may_start_at_the_mean() -> None:
+    assert_close(make("adatt", native_init="ones_over_m").residual.detach(), tensor([1 / 3] * 3 + [1.0]))
+    assert (make("adatt").residual.abs() <= tensor([1 / 3**0.5] * 3 + [1.0])).all()
+
+
 def test_no_gates_is_the_plain_mean() -> None:
-    layer = make("mmoe", gated=False)
+    layer = make("mmoe", gate=None)
     x = torch.randn(B, D)
-    assert_close(layer(x), layer._experts(x).mean(dim=1, keepdim=True).expand(B, 3, 3), rtol=1e-6, atol=1e-6)
+    assert_close(layer(x), layer.experts(x).mean(dim=1, keepdim=True).expand(B, 3, 3), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize(("name", "extra"), [("mmoe", 0), ("ple", 0), ("adatt", 4), ("adatt_one_each", 0), ("cross_stitch", 4)])

@@ -1,0 +1,1 @@
+"""Poolings, one a file: how the embeddings of a sequence become one embedding."""

@@ -78,7 +78,7 @@ def flat(tasks_report: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
     values = {}
     for task, report in tasks_report.items():
         for metric, found in report.items():
-            if isinstance(found, dict) and found.get("value") is not None:
+            if metric != "slices" and isinstance(found, dict) and found.get("value") is not None:
                 values[f"{task}/{metric}"] = float(found["value"])
     mean = mean_auc(tasks_report)
     return values if mean is None else values | {"mean_auc": mean}

@@ -12,4 +12,4 @@ __all__ = ["judge"]
 def judge(scores: Scores, config: Config) -> dict[str, dict[str, Any]]:
     """The `tasks` part of a report; rows count as much as they weigh, where the log has weights."""
     predictions = dict(zip(config.tasks, scores.predictions.T, strict=True))
-    return evaluate(predictions, scores.labels, scores.mask, scores.weight if config.log.roles.weight else None, config.tasks)
+    return evaluate(predictions, scores.labels, scores.mask, scores.weight if config.log.weighs else None, config.tasks)

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from mtrec.evaluation.metrics.auc import tallies
+from mtrec.evaluation.metrics.tallies import tallies
 
 __all__ = ["Line", "calibration_curve", "draw", "epoch_lines", "roc_curve", "style"]
 
@@ -29,11 +29,13 @@ NUM_POINTS = 300
 
 
 class Line(NamedTuple):
-    """A named curve: x [P], y [P]."""
+    """A named curve: x [P], y [P]; with `low` and `high` [P], an interval stands at each point."""
 
     name: str
     x: NDArray[np.float64]
     y: NDArray[np.float64]
+    low: NDArray[np.float64] | None = None
+    high: NDArray[np.float64] | None = None
 
 
 def style(position: int) -> tuple[str, str]:
@@ -92,8 +94,10 @@ def draw(lines: Sequence[Line], name: str, x_label: str, y_label: str, *, unit_s
     for position, line in enumerate(lines):
         colour, dash = style(position)
         axes.plot(line.x, line.y, color=colour, linestyle=dash, linewidth=1.8, marker="o" if markers else "", markersize=3.5)
+        if line.low is not None and line.high is not None:
+            axes.vlines(line.x, line.low, line.high, color=colour, linewidth=1.0)
     _dress(axes, x_label, y_label)
-    if x_label == "epoch":
+    if x_label.startswith(("epoch", "days")):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return _svg(figure, name)
 

@@ -2,16 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mtrec.evaluation.evaluate import mean_auc
+from mtrec.evaluation.further import further_html, html_table
+from mtrec.evaluation.health.page import health_html, path_lines
 from mtrec.evaluation.plots import Line, calibration_curve, draw, epoch_lines, roc_curve, style
+from mtrec.evaluation.served_page import served_html, served_plots
 from mtrec.evaluation.table import cells, number
+from mtrec.store import atomic_file, write_json
 
-__all__ = ["render_html"]
+__all__ = ["STYLE", "plot_section", "render_html", "write_report"]
 
 Scores = Mapping[str, tuple[NDArray[Any], NDArray[Any]]]
 
@@ -48,8 +53,15 @@ li > span { display: inline-block; width: 1.6em; margin-right: .5em; vertical-al
 BORDERS = {"-": "solid", "--": "dashed", ":": "dotted", "-.": "double"}
 
 
+def write_report(folder: Path, name: str, report: Mapping[str, Any], history: Sequence[Mapping[str, Any]], scores: Scores) -> None:
+    """Write report.html and report.json into the directory of a run; arguments as in `render_html`, the report without a name."""
+    with atomic_file(folder / "report.html") as aside:
+        aside.write_text(render_html({"name": name, **report}, history, scores), encoding="utf-8")
+    write_json(folder / "report.json", dict(report))  # Last: a run that has it is done.
+
+
 def render_html(report: Mapping[str, Any], history: Sequence[Mapping[str, Any]], scores: Scores) -> str:
-    """The page of a report: header, table of tasks, and plots of ROC, calibration, loss and AUC by epoch.
+    """The page of a report: header, table of tasks, plots of ROC, calibration, loss and AUC by epoch, all metrics, and slices.
 
     Args:
         report: as report.json has it; `name` is the name of the run, `baselines` adds a column for each.
@@ -60,16 +72,18 @@ def render_html(report: Mapping[str, Any], history: Sequence[Mapping[str, Any]],
     name = escape(str(report.get("name", "run")))
     binary = {task: pair for task, pair in scores.items() if report["tasks"].get(task, {}).get("kind") == "binary"}
     plots = [
-        _plot("ROC", "roc", _roc(binary), "false positive rate", "true positive rate", unit_square=True),
-        _plot("Calibration, 10 equal bins", "calibration", _calibration(binary), "mean score", "share of positives", unit_square=True),
-        _plot("Training loss", "loss", (epoch_lines(history, "train/loss/", ""), []), "epoch", "loss"),
-        _plot("Valid AUC", "auc", (epoch_lines(history, "valid/", "auc"), []), "epoch", "AUC"),
+        plot_section("ROC", "roc", _roc(binary), "false positive rate", "true positive rate", unit_square=True),
+        plot_section("Calibration, 10 equal bins", "calibration", _calibration(binary), "mean score", "share of positives", unit_square=True),
+        plot_section("Training loss", "loss", (epoch_lines(history, "train/loss/", ""), []), "epoch", "loss"),
+        plot_section("Valid AUC", "auc", (epoch_lines(history, "valid/", "auc"), []), "epoch", "AUC"),
+        *(plot_section(*each) for each in served_plots(report)),
+        *(plot_section(title, drawing, (lines, []), "step", title.lower()) for title, drawing, lines in path_lines(report)),
     ]
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{name}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{name}</h1>\n{_header(report)}\n{_table(report)}\n"
-        f'<div class="plots">\n{"".join(plots)}</div>\n</body>\n</html>\n'
+        f"<title>{name}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{name}</h1>\n{_header(report)}\n{html_table(*cells(report))}\n"
+        f'<div class="plots">\n{"".join(plots)}</div>\n{served_html(report)}\n{health_html(report)}\n{further_html(report)}\n</body>\n</html>\n'
     )
 
 
@@ -82,15 +96,6 @@ def _header(report: Mapping[str, Any]) -> str:
         "Dataset": report.get("dataset_digest", "unknown"),
     }
     return "<dl>" + "".join(f"<div><dt>{key}</dt><dd>{escape(str(value))}</dd></div>" for key, value in facts.items()) + "</dl>"
-
-
-def _table(report: Mapping[str, Any]) -> str:
-    headings, rows = cells(report)
-    labels = [escape(heading) for heading in headings]
-    head = "".join(f'<th scope="col">{label}</th>' for label in labels)
-    lines = ["".join(f'<td data-label="{label}">{escape(cell)}</td>' for label, cell in zip(labels, row, strict=True)) for row in rows]
-    body = "".join(f"<tr>{line}</tr>\n" for line in lines)
-    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>"
 
 
 Curves = tuple[list[Line], list[str]]  # what can be drawn, and why the rest cannot
@@ -113,7 +118,8 @@ def _calibration(scores: Scores) -> Curves:
     return lines, [f"{name}: undefined, no rows" for name in scores if name not in known]
 
 
-def _plot(title: str, name: str, curves: Curves, x_label: str, y_label: str, *, unit_square: bool = False) -> str:
+def plot_section(title: str, name: str, curves: Curves, x_label: str, y_label: str, *, unit_square: bool = False) -> str:
+    """A drawing under its title, with its legend and what could not be drawn; `name` is that of the drawing on its page."""
     lines, notes = curves
     drawing = '<p class="note">Nothing to draw.</p>'
     if lines:
@@ -123,4 +129,4 @@ def _plot(title: str, name: str, curves: Curves, x_label: str, y_label: str, *, 
         colour, dash = style(position)
         keys.append(f'<li><span style="border-top-color: {colour}; border-top-style: {BORDERS[dash]}"></span>{escape(line.name)}</li>')
     keys += [f'<li class="note">{escape(note)}</li>' for note in notes]
-    return f"<section>\n<h2>{title}</h2>\n{drawing}\n<ul>{''.join(keys)}</ul>\n</section>\n"
+    return f"<section>\n<h2>{escape(title)}</h2>\n{drawing}\n<ul>{''.join(keys)}</ul>\n</section>\n"

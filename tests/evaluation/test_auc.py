@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from mtrec.errors import DataError
-from mtrec.evaluation.metrics import auc as module
-from mtrec.evaluation.metrics.auc import auc, tallies
+from mtrec.evaluation.metrics import tallies as module
+from mtrec.evaluation.metrics.auc import auc
+from mtrec.evaluation.metrics.tallies import tallies
 
 cases = settings(max_examples=150, deadline=None, derandomize=True, database=None)
 

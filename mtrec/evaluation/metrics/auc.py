@@ -17,7 +17,7 @@ where S is the sample variance of the shares (divided by m - 1 and n - 1), the i
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,11 +25,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from mtrec.evaluation.metrics.checks import binary_labels, numbers, row_weights
 from mtrec.evaluation.metrics.metric import Metric, undefined
+from mtrec.evaluation.metrics.tallies import Tally, tallies
 
-__all__ = ["auc", "tallies"]
+__all__ = ["auc", "auc_of_tallies", "one_class"]
 
 NORMAL_QUANTILE = 1.959963984540054  # of .975
-BLOCK = 1 << 16  # rows tallied at once, so that they stay in the cache
 
 
 def auc(scores: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None, *, where: object = None) -> Metric:
@@ -54,24 +54,30 @@ def auc(scores: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None, 
     weight = row_weights(weights, len(score), where)
     if not len(score):
         return undefined("no rows")
-    if reason := _one_class(positive):
+    if reason := _reason(positive):
         return undefined(reason)
     if weight is not None:
         heavy = weight > 0
         if not heavy.all():
             score, positive, weight = score[heavy], positive[heavy], weight[heavy]
-        if reason := _one_class(positive):
+        if reason := _reason(positive):
             return undefined(f"{reason}, of the rows that have weight")
         if (weight != weight[0]).any():
             return Metric(_weighted(score, positive, weight))
-    return _unweighted(score, positive)
-
-
-def _one_class(positive: NDArray[np.bool_]) -> str | None:
     num_positives = int(np.count_nonzero(positive))
-    if 0 < num_positives < len(positive):
+    return auc_of_tallies(tallies(score, positive), num_positives, len(positive) - num_positives)
+
+
+def one_class(num_positives: int, num_negatives: int) -> str | None:
+    """Why rows of these labels have no AUC, or None if they have one."""
+    if num_positives and num_negatives:
         return None
-    return "one class: no label is 1" if num_positives == 0 else "one class: no label is 0"
+    return "one class: no label is 0" if num_positives else "one class: no label is 1"
+
+
+def _reason(positive: NDArray[np.bool_]) -> str | None:
+    num_positives = int(np.count_nonzero(positive))
+    return one_class(num_positives, len(positive) - num_positives)
 
 
 class _Moments(NamedTuple):
@@ -80,12 +86,14 @@ class _Moments(NamedTuple):
     squares_negative: float = 0.0  # sum over negatives of (2 m (1 - V01))^2
 
 
-def _unweighted(scores: NDArray[Any], positive: NDArray[np.bool_]) -> Metric:
-    m = int(np.count_nonzero(positive))
-    n = len(positive) - m
+def auc_of_tallies(blocks: Iterable[Tally], m: int, n: int) -> Metric:
+    """AUC and interval of m positives and n negatives, both above zero, from blocks that `in_blocks` cut.
+
+    The interval is a sum of fractions, in the order of the blocks: their cuts have to be the same for its last bits to be.
+    """
     positives_below = negatives_below = 0
     moments = _Moments()
-    for positives, negatives in tallies(scores, positive):
+    for positives, negatives in blocks:
         positives_end, negatives_end = positives.cumsum() + positives_below, negatives.cumsum() + negatives_below
         positives_below, negatives_below = int(positives_end[-1]), int(negatives_end[-1])
         won = 2 * negatives_end - negatives
@@ -115,50 +123,3 @@ def _weighted(scores: NDArray[Any], positive: NDArray[np.bool_], weights: NDArra
     negatives_end = negatives.cumsum()
     value = float((positives * (negatives_end - negatives / 2)).sum()) / (float(positives.sum()) * float(negatives_end[-1]))
     return min(max(value, 0.0), 1.0)
-
-
-def tallies(scores: NDArray[Any], positive: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Positives and negatives [G] of each distinct score, ascending, in blocks; scores [N] without NaN, positive [N]."""
-    if scores.dtype in (np.float16, np.float32):
-        for keys in _packed(scores.astype(np.float32, copy=False), positive):
-            for start, end in _blocks(keys, 1):
-                yield _tally(keys[start:end] >> 1, keys[start:end] & 1)
-    else:
-        order = np.argsort(scores)
-        sorted_scores, sorted_positive = scores[order], positive[order]
-        for start, end in _blocks(sorted_scores, 0):
-            yield _tally(sorted_scores[start:end], sorted_positive[start:end])
-
-
-def _packed(scores: NDArray[np.float32], positive: NDArray[np.bool_]) -> Iterator[NDArray[np.uint32]]:
-    """Sorted keys (31 bits that order the scores, 1 bit of label), those of negative scores first.
-
-    The bits of a float without its sign rise with its size, so a score and a label fit into 32 bits once the sign is known from elsewhere,
-    and plain integers of 32 bits sort several times faster than anything that carries an index along. The shift drops the sign of -0, too.
-    """
-    keys = scores.view(np.uint32) << np.uint32(1)
-    keys |= positive
-    if scores.min() < 0:
-        below = scores < 0
-        lower = keys[below] ^ np.uint32(0xFFFFFFFE)  # all but the label: the larger a negative score, the smaller its size
-        lower.sort()
-        yield lower
-        keys = keys[~below]
-    keys.sort()
-    yield keys
-
-
-def _blocks(ordered: NDArray[Any], label_bits: int) -> Iterator[tuple[int, int]]:
-    """Bounds of stretches of sorted scores or keys, each about a block long, with equal scores in one stretch."""
-    start = 0
-    while start < len(ordered):
-        last = ordered[min(start + BLOCK, len(ordered)) - 1]
-        end = int(np.searchsorted(ordered, last | label_bits if label_bits else last, side="right"))
-        yield start, end
-        start = end
-
-
-def _tally(scores: NDArray[Any], positive: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    starts = np.concatenate([[0], np.flatnonzero(scores[1:] != scores[:-1]) + 1])
-    positives = np.add.reduceat(positive, starts, dtype=np.int64)
-    return positives, np.diff(starts, append=len(scores)) - positives

@@ -6,13 +6,13 @@ with p clipped to [1e-7, 1 - 1e-7]. From a logit z the term is softplus(z) - y z
 """
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from mtrec.errors import DataError
-from mtrec.evaluation.metrics.checks import binary_labels, numbers, row_weights
+from mtrec.evaluation.metrics.checks import binary_labels, in_unit_interval, numbers, row_weights
 from mtrec.evaluation.metrics.metric import Metric, weighted_mean
 
-__all__ = ["log_loss", "log_loss_from_logits"]
+__all__ = ["log_loss", "log_loss_from_logits", "losses_of"]
 
 CLIP = 1e-7
 
@@ -29,13 +29,15 @@ def log_loss(probabilities: ArrayLike, labels: ArrayLike, weights: ArrayLike | N
     Raises:
         DataError: a probability that is NaN or outside [0, 1], another label than 0 or 1, a bad weight, unequal lengths.
     """
-    scores = numbers(probabilities, "probabilities", where).astype(np.float64)
+    scores = in_unit_interval(probabilities, where)
     positive = binary_labels(labels, len(scores), where)
-    if num_outside := int(np.count_nonzero((scores < 0) | (scores > 1))):
-        found = f"{num_outside} of {len(scores)}"
-        raise DataError("Some probabilities lie outside [0, 1]", where=where, found=found, do="Hand on probabilities, not logits.")
-    scores = scores.clip(CLIP, 1 - CLIP)
-    return weighted_mean(-np.where(positive, np.log(scores), np.log1p(-scores)), row_weights(weights, len(scores), where))
+    return weighted_mean(losses_of(scores, positive), row_weights(weights, len(scores), where))
+
+
+def losses_of(probabilities: NDArray[np.float64], positive: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The loss of each row: probabilities [N] in [0, 1] and labels [N] to [N]."""
+    clipped = probabilities.clip(CLIP, 1 - CLIP)
+    return np.asarray(-np.where(positive, np.log(clipped), np.log1p(-clipped)))
 
 
 def log_loss_from_logits(logits: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None, *, where: object = None) -> Metric:

@@ -1,5 +1,6 @@
 """What a metric hands back: a value with its interval, or the reason why there is none."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -16,12 +17,14 @@ class Metric(NamedTuple):
         low: lower end of the 95 % interval; None where there is no interval.
         high: upper end of the 95 % interval; None where there is no interval.
         reason: why the value is undefined; None where it is defined.
+        facts: figures without which the value is not understood, such as the share of groups that it rests on.
     """
 
     value: float | None
     low: float | None = None
     high: float | None = None
     reason: str | None = None
+    facts: Mapping[str, float] | None = None
 
     def to_json(self) -> dict[str, float | str | None]:
         """The metric as report.json has it.
@@ -33,12 +36,12 @@ class Metric(NamedTuple):
         """
         found: dict[str, float | str | None] = {"value": self.value}
         optional = {"low": self.low, "high": self.high, "reason": self.reason}
-        return found | {name: value for name, value in optional.items() if value is not None}
+        return found | {name: value for name, value in optional.items() if value is not None} | dict(self.facts or {})
 
 
-def undefined(reason: str) -> Metric:
+def undefined(reason: str, facts: Mapping[str, float] | None = None) -> Metric:
     """A metric that has no value, and why."""
-    return Metric(None, reason=reason)
+    return Metric(None, reason=reason, facts=facts)
 
 
 def weighted_mean(losses: NDArray[np.float64], weights: NDArray[np.float64] | None) -> Metric:

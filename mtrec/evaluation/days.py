@@ -1,0 +1,64 @@
+"""The days of a log, and the rows of one of them."""
+
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+
+from mtrec.config import Config
+from mtrec.data.log import LogFiles
+from mtrec.errors import ConfigError, DataError
+from mtrec.evaluation.judged import dates
+from mtrec.evaluation.served import Scored
+from mtrec.history.times import instants
+from mtrec.schema import Split
+from mtrec.training.scoring import Scores
+
+__all__ = ["days_of_log", "on_day", "split_at"]
+
+
+def days_of_log(config: Config) -> list[date]:
+    """The days that have rows, in the zone of the log, in order; the time column is read once, in slices.
+
+    Raises:
+        ConfigError: if the log is not split by time.
+        DataError: if a row has no time.
+    """
+    if config.log.split.by != "time":
+        do = "Set by: time with valid_from and test_from: a backtest moves both from day to day."
+        raise ConfigError("Only a log that is split by time can be tested day after day", where="log.split.by", found=config.log.split.by, do=do)
+    days = set[date]()
+    for table in LogFiles(config.log.source, [_clock(config)], config.log.join).slices():
+        days.update(_dates(table, config).unique().to_pylist())
+    return sorted(days)
+
+
+def split_at(config: Config, valid: date, test: date) -> Config:
+    """The configuration of a run of its own that trains on the days before `valid`, chooses on that day, and judges from `test` on."""
+    split = Split(by="time", valid_from=valid.isoformat(), test_from=test.isoformat())
+    name, folder = f"{config.name}-{test.isoformat()}", config.run_path / "backtest" / test.isoformat()
+    return config.model_copy(update={"name": name, "run_dir": str(folder), "log": config.log.model_copy(update={"split": split})})
+
+
+def on_day(scored: Scored, day: date, config: Config) -> Scored:
+    """Of scored rows those of a day.
+
+    Raises:
+        DataError: if their times are not kept, or none is of that day.
+    """
+    if scored.columns is None:
+        raise DataError("The times of the judged rows are not kept", where=_clock(config), do="Remove the run's folder and train it again.")
+    mine = np.asarray(_dates(scored.columns, config)) == np.datetime64(day)
+    if not mine.any():
+        raise DataError("No judged row is of that day", found=day.isoformat(), do="Remove the run's folder: the log was another one.")
+    return Scored(Scores(*(column[mine] for column in scored.scores)), scored.columns.filter(pa.array(mine)))
+
+
+def _clock(config: Config) -> str:
+    assert config.log.roles.time is not None  # A split by time has one.
+    return config.log.roles.time
+
+
+def _dates(table: pa.Table, config: Config) -> pa.Array:
+    time, clock = config.log.time, _clock(config)
+    return dates(instants(table[clock].combine_chunks(), time, clock), time.zone)

@@ -3,20 +3,52 @@
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
-from mtrec.registry import suggest
-from mtrec.schema import Features, Log, Task
+from mtrec.registry import names, part, suggest
+from mtrec.schema import Features, Log, Task, output_names
+from mtrec.sections import HistoryEntry, Model
 
 __all__ = ["faults_across_sections"]
 
 
-def faults_across_sections(log: Log, features: Features, tasks: dict[str, Task]) -> list[tuple[str, str]]:
+def faults_across_sections(
+    log: Log, history: dict[str, HistoryEntry], features: Features, tasks: dict[str, Task], model: Model, score: dict[str, float]
+) -> list[tuple[str, str]]:
     """All faults as (dotted path, sentence)."""
-    return [*_of_log(log), *_of_tasks(tasks), *_of_features(features), *_of_leaks(features, tasks)]
+    return [
+        *_of_log(log),
+        *_of_history(log, history),
+        *_of_sample(log, tasks),
+        *_of_tasks(tasks),
+        *_of_features(features),
+        *_of_poolings(log, features),
+        *_of_leaks(features, tasks),
+        *_of_gate_features(features, model),
+        *_of_score(tasks, score),
+    ]
 
 
 def _of_log(log: Log) -> Iterator[tuple[str, str]]:
     if log.split.by == "time" and log.roles.time is None:
         yield "log.split.by", "a split by time needs the time column: set log.roles.time."
+
+
+def _of_sample(log: Log, tasks: dict[str, Task]) -> Iterator[tuple[str, str]]:
+    if log.sample is None:
+        return
+    if log.sample.task not in tasks:
+        yield "log.sample.task", f"there is no task {log.sample.task!r}. {suggest(log.sample.task, list(tasks)) or ''}".rstrip()
+    elif tasks[log.sample.task].kind != "binary":
+        yield "log.sample.task", f"{log.sample.task!r} is not binary."
+
+
+def _of_history(log: Log, history: dict[str, HistoryEntry]) -> Iterator[tuple[str, str]]:
+    if history and log.roles.time is None:
+        yield "history", "histories and counters need the time column: set log.roles.time."
+    if log.history_state is not None and not history:
+        yield "log.history_state", "there are no histories or counters to go on with."
+    for name in history:
+        if not (name.isascii() and name.replace("_", "a").isalnum()):
+            yield f"history.{name}", "a name holds letters of ASCII, digits and underscores only."
 
 
 def _of_tasks(tasks: dict[str, Task]) -> Iterator[tuple[str, str]]:
@@ -34,6 +66,10 @@ def _of_tasks(tasks: dict[str, Task]) -> Iterator[tuple[str, str]]:
             yield f"{path}.outputs", "only a task with `given` has conditional and joint outputs."
         if task.kind == "regression" and task.label.at_least is not None:
             yield f"{path}.label.at_least", "this makes a binary label of a regression task."
+        if task.positive_weight != 1.0 and (task.kind != "binary" or (task.loss is not None and task.loss.kind != "bce")):
+            yield f"{path}.positive_weight", "it is for binary tasks with the loss bce: of others it is not known how it shifts what they predict."
+        if task.calibration is not None and task.kind != "binary":
+            yield f"{path}.calibration", "it is for probabilities, and this task is not binary."
         if task.loss is not None:
             fitting = ("bce",) if task.kind == "binary" else ("mse", "huber")
             if task.loss.kind in ("bce", "mse", "huber") and task.loss.kind not in fitting:
@@ -50,8 +86,8 @@ def _ancestors(name: str, tasks: dict[str, Task]) -> list[str]:
 
 
 def _of_features(features: Features) -> Iterator[tuple[str, str]]:
-    if not (features.ids or features.numbers or features.sequences):
-        yield "features", "the model has no inputs: declare ids, numbers or sequences."
+    if not (features.ids or features.numbers or features.sequences or features.vectors):
+        yield "features", "the model has no inputs: declare ids, numbers, sequences or vectors."
     names: set[str] = set()
     for index, feature in enumerate(features.ids):
         if feature.name in names:
@@ -76,12 +112,47 @@ def _of_features(features: Features) -> Iterator[tuple[str, str]]:
                 yield f"features.ids.{index}.encoding", f"features of the table {feature.table!r} must have one encoding."
 
 
+def _of_poolings(log: Log, features: Features) -> Iterator[tuple[str, str]]:
+    if any(feature.column is not None and feature.column == log.roles.item and not feature.multi for feature in features.ids):
+        return
+    for index, sequence in enumerate(features.sequences):
+        if sequence.pooling.kind == "target_attention":
+            text = "target_attention compares with the judged item: set log.roles.item to a column of features.ids, or take attention, last or mean."
+            yield f"features.sequences.{index}.pooling.kind", text
+
+
+def _of_gate_features(features: Features, model: Model) -> Iterator[tuple[str, str]]:
+    known, kind = [feature.name for feature in features.ids], model.architecture.kind
+    for index, name in enumerate(model.gate_features):
+        if name not in known:
+            yield f"model.gate_features.{index}", f"there is no id feature {name!r}. {suggest(name, known) or ''}".rstrip()
+        elif name in model.gate_features[:index]:
+            yield f"model.gate_features.{index}", f"{name!r} is named twice."
+    if model.gate_features and kind in names("architectures") and not getattr(part("architectures", kind)[0], "reads_gate_features", False):
+        yield "model.gate_features", f"the architecture {kind!r} has no gates that read features."
+
+
+def _of_score(tasks: dict[str, Task], score: dict[str, float]) -> Iterator[tuple[str, str]]:
+    served = output_names(tasks)
+    for name in score:
+        if name not in served:
+            hint = suggest(name, served) or f"Expected some of {', '.join(served)}."
+            yield f"score.{name}", f"there is no output {name!r}. {hint}"
+    if score and not any(score.values()):
+        yield "score", "all weights are 0."
+    if score and "score" in served:
+        yield "tasks.score", "this is the name of the fused score: call the task otherwise."
+
+
 def _of_leaks(features: Features, tasks: dict[str, Task]) -> Iterator[tuple[str, str]]:
     labels = {task.label.column: name for name, task in tasks.items()}
     for index, feature in enumerate(features.ids):
         for column in [feature.column] if feature.column is not None else feature.cross:
             if column in labels:
                 yield f"features.ids.{index}", f"{column!r} is the label of {labels[column]!r}: an outcome cannot be an input."
+    for index, vector in enumerate(features.vectors):
+        if vector.column in labels:
+            yield f"features.vectors.{index}", f"{vector.column!r} is the label of {labels[vector.column]!r}: an outcome cannot be an input."
     for index, number in enumerate(features.numbers):
         for column in sorted(labels):
             if fnmatchcase(column, number.column):

@@ -44,6 +44,21 @@ def init(
 
 
 @app.command()
+def check(config: ConfigFile, overrides: Overrides = None) -> None:
+    """Look at a log through its configuration: rates, overlap, drift, leaks; ends with 3 on a leak."""
+    from mtrec.config import load
+    from mtrec.console import Stages, console
+    from mtrec.inspection.tables import tables
+    from mtrec.jobs.check import check as job
+
+    with Stages() as stages:
+        report = job(load(config, overrides), stages)
+    for table in tables(report):
+        console.print(table)
+    report.refuse_leaks()
+
+
+@app.command()
 def prepare(config: ConfigFile, overrides: Overrides = None) -> None:
     """Check the log, split it, fit the features on train, encode all rows."""
     from mtrec.config import load
@@ -73,11 +88,33 @@ def train(
 
 
 @app.command()
+def backtest(
+    config: ConfigFile,
+    days: Annotated[int, typer.Option("--days", help="How many of the log's last days are judged.")],
+    overrides: Overrides = None,
+) -> None:
+    """Judge the log's last days, each by a model that was trained on the days before it."""
+    from mtrec.config import load
+    from mtrec.console import Stages, console
+    from mtrec.evaluation.backtest_report import backtest_table
+    from mtrec.jobs.backtest import backtest as job
+
+    loaded = load(config, overrides)
+    with Stages() as stages:
+        report = job(loaded, days, stages)
+    console.print(backtest_table(report))
+    typer.echo(f"report: {loaded.run_path / 'backtest.html'}")
+
+
+@app.command()
 def evaluate(
     run: RunPath,
     split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
     log: Annotated[list[str] | None, typer.Option(help="Judge the rows of these files in place of a split.")] = None,
     baseline: Annotated[str | None, typer.Option(help="lightgbm: trees on the same rows, a model a task.")] = None,
+    search_score: Annotated[bool, typer.Option("--search-score", help="Look for weights of the fused score, on valid.")] = False,
+    single_task: Annotated[bool, typer.Option("--single-task", help="Train each task alone too: which is helped, which is hurt?")] = False,
+    seeds: Annotated[int, typer.Option(help="How often --single-task trains each model, 3 at least.")] = 3,
 ) -> None:
     """Judge a run: exact metrics of each task."""
     from mtrec.jobs.evaluate import evaluate_run
@@ -85,8 +122,11 @@ def evaluate(
 
     if baseline not in (None, "lightgbm"):
         raise ConfigError("There is no such baseline", found=baseline, expected="lightgbm")
-    evaluate_run(load_run(run), split, log, baseline is not None, lambda task: typer.echo(f"lightgbm: {task} done"))
+    report = evaluate_run(load_run(run), split, log, baseline is not None, lambda what: typer.echo(f"{what} done"), search_score, seeds * single_task)
     _show(run)
+    if search_score:
+        search = report["score_search"]
+        typer.echo(f"score: {search.get('reason') or search['chosen']['weights']}")
 
 
 @app.command()
@@ -118,6 +158,30 @@ def export(
     worst = max(report.differences.values())
     typer.echo(f"{report.path}: {report.num_rows} held-out rows and their hard variants agree within {worst:.1e}")
     typer.echo(f"manifest sha256 {report.manifest_sha256}")
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(metavar="A", help="A run, or several with commas between: the candidate.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Runs of the same seeds, or a Parquet file of scores: what it is compared with.")],
+    split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
+    gate: Annotated[bool, typer.Option("--gate", help="End with 6 if A is worse on a task beyond its interval, or badly calibrated.")] = False,
+    calibration: Annotated[tuple[float, float], typer.Option(help="Where --gate wants predicted over actual of A.")] = (0.9, 1.1),
+    output: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,
+) -> None:
+    """Compare two models on the same rows: the difference in each metric of each task, A less B."""
+    from mtrec.console import console
+    from mtrec.evaluation.compare_table import compare_table
+    from mtrec.evaluation.gate import refuse_if_worse
+    from mtrec.jobs.compare import compare as job
+    from mtrec.store import write_json
+
+    report = job(first.split(","), second.split(","), split)
+    console.print(compare_table(report))
+    if output is not None:
+        write_json(output, report)
+    if gate:
+        refuse_if_worse(report["tasks"], calibration)
 
 
 @app.command("check-artifact")

@@ -14,8 +14,9 @@ from pydantic import BaseModel, Field, NonNegativeInt, ValidationError
 from mtrec import registry
 from mtrec.checks import faults_across_sections
 from mtrec.errors import ConfigError
+from mtrec.expansion import faults_of_expansion, with_sequences_written_out
 from mtrec.schema import Features, Log, Part, Strict, Task
-from mtrec.sections import HistoryEntry, Model, Objective, Tracking, Training
+from mtrec.sections import Evaluation, HistoryEntry, Model, Objective, Tracking, Training
 
 __all__ = ["Config", "dump", "load", "parse", "resolve_part"]
 
@@ -33,30 +34,65 @@ class Config(Strict):
     model: Model = Model()
     objective: Objective = Objective()
     training: Training = Training()
+    score: dict[str, float] = {}
+    evaluation: Evaluation = Evaluation()
     tracking: Tracking = Tracking()
 
     @property
     def run_path(self) -> Path:
         return Path(self.run_dir) if self.run_dir is not None else Path("runs") / self.name
 
+    @property
+    def prepared_folder(self) -> Path:
+        """Where prepared logs lie: beside the runs, which share them."""
+        return (self.run_path.parent.parent if self.run_dir is None else self.run_path.parent) / "prepared"
+
     def columns_beside_features(self) -> list[str]:
-        """The columns that are read from the log and are no inputs of the model: labels, split, weight, keys."""
+        """The columns that are read from the log and are no inputs of the model: labels, split, weight, sampling rate, keys."""
         roles, split = self.log.roles, self.log.split
-        named = [*(task.label.column for task in self.tasks.values()), roles.time if split.by == "time" else split.column, roles.weight, *roles.keys]
+        labels = [task.label.column for task in self.tasks.values()]
+        named = [*labels, roles.time if split.by == "time" else split.column, *roles.weighing, *roles.keys]
         return [name for name in dict.fromkeys(named) if name is not None]
+
+    def column_of(self, name: str) -> str:
+        """The column that a name in `evaluation` stands for: that of the role, the time column for `day`, or else the column of that name."""
+        roles = self.log.roles
+        return {"user": roles.user, "item": roles.item, "session": roles.session, "day": roles.time}.get(name) or name
+
+    def columns_of_groups(self) -> set[str]:
+        """The columns that `evaluation` groups and slices by."""
+        return {self.column_of(name) for name in [*self.evaluation.group, *self.evaluation.slices]}
+
+    def columns_for_evaluation(self) -> list[str]:
+        """The columns by which judged rows are named, grouped and sliced: those of `evaluation`, and those that have a role."""
+        return sorted({*self.columns_of_groups(), *self.log.roles.keys, *self.log.roles.named()})
+
+    @property
+    def needs_sessions(self) -> bool:
+        """Whether training goes through sessions row after row."""
+        weighting, _ = registry.part("weightings", self.objective.weighting.kind)
+        return "critic_values" in weighting.reads
+
+    def columns_of_sessions(self) -> list[str]:
+        """The columns of session and time, where sessions are needed."""
+        return [name for name in (self.log.roles.session, self.log.roles.time) if name is not None and self.needs_sessions]
 
     def candidates(self, types: dict[str, str]) -> dict[str, str]:
         """The columns that may be features: a glob takes no label, key, weight, time or split column, only its own name does."""
-        named = {feature.column for feature in self.features.ids} | {feature.column for feature in self.features.numbers}
+        columns = ({each.column for each in part} for part in (self.features.ids, self.features.numbers, self.features.vectors))
+        named = set[str | None]().union(*columns)
         beside = set(self.columns_beside_features()) - named
         return {name: kind for name, kind in types.items() if name not in beside}
 
     def sections_of_preparation(self) -> dict[str, Any]:
         """What the prepared bundle depends on: two configurations that agree here share one."""
         whole = dump(self)
-        return {"log": whole["log"], "features": whole["features"], "seed": self.seed, "tasks": {
+        for sequence in whole["features"]["sequences"]:
+            del sequence["pooling"]  # It is done by the model.
+        kept = self.columns_for_evaluation()
+        return {"log": whole["log"], "history": whole["history"], "features": whole["features"], "seed": self.seed, "kept": kept, "tasks": {
             name: {"label": task["label"], "kind": task["kind"], "given": task["given"]} for name, task in whole["tasks"].items()
-        }}  # fmt: skip
+        }} | ({"followers": True} if self.needs_sessions else {})  # fmt: skip
 
 
 class _Loader(yaml.SafeLoader):
@@ -146,10 +182,16 @@ def parse(values: dict[str, Any], where: str | None = None) -> Config:
     except ValidationError as error:
         faults = [_sentence(fault, Config) for fault in error.errors()]
     if config is not None:
+        faults += [f"{path}: {text}" for path, text in faults_of_expansion(config.features, config.history)]
+        if not faults:
+            config = config.model_copy(update={"features": with_sequences_written_out(config.features, config.history)})
         for path, part in _parts(config):
             faults += _faults_of_part(path, part)
-        faults += [f"{path}: {text}" for path, text in faults_across_sections(config.log, config.features, config.tasks)]
+        across = faults_across_sections(config.log, config.history, config.features, config.tasks, config.model, config.score)
+        faults += [f"{path}: {text}" for path, text in across]
         faults += _faults_of_training(config)
+        faults += _faults_of_sessions(config) if not faults else []
+        faults += _faults_of_model(config.model) if not faults else []
     if faults or config is None:
         count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
         raise ConfigError(f"The configuration has {count}", where=where, do="\n  " + "\n  ".join(faults))
@@ -172,7 +214,8 @@ def dump(config: BaseModel) -> dict[str, Any]:
         for key in parents:
             inner = inner[int(key) if isinstance(inner, list) else key]
         _, options = resolve_part(part)
-        inner[int(last) if isinstance(inner, list) else last] = {"kind": part.kind, **options.model_dump()}
+        # Options may hold parts of their own.
+        inner[int(last) if isinstance(inner, list) else last] = {"kind": part.kind, **dump(options)}
     return values
 
 
@@ -201,10 +244,10 @@ def _faults_of_part(path: str, part: Part) -> list[str]:
     except ConfigError as error:
         return [f"{path}.kind: {error}"]
     try:
-        config_class.model_validate(part.options)
+        options = config_class.model_validate(part.options)
     except ValidationError as error:
         return [f"{path}.{_sentence(fault, config_class)}" for fault in error.errors()]
-    return []
+    return [text for inner_path, inner in _parts(options) for text in _faults_of_part(f"{path}.{inner_path}", inner)]
 
 
 def _faults_of_training(config: Config) -> Iterator[str]:
@@ -219,6 +262,35 @@ def _faults_of_training(config: Config) -> Iterator[str]:
     if stopping.metric not in metrics:
         hint = registry.suggest(stopping.metric, metrics) or f"Expected one of {', '.join(metrics)}."
         yield f"training.early_stopping.metric: there is no metric {stopping.metric!r}. {hint}"
+
+
+def _faults_of_sessions(config: Config) -> Iterator[str]:
+    kind = config.objective.weighting.kind
+    for role in ("session", "time") if config.needs_sessions else ():
+        if getattr(config.log.roles, role) is None:
+            yield f"objective.weighting.kind: {kind!r} goes through sessions in the order of time: set log.roles.{role}."
+    if config.needs_sessions and not any(task.kind == "binary" for task in config.tasks.values()):
+        yield f"objective.weighting.kind: {kind!r} weighs binary tasks only, and there is none."
+
+
+def _faults_of_model(model: Model) -> Iterator[str]:
+    encoder, architecture = (registry.part(part.folder, part.kind)[0] for part in (model.encoder, model.architecture))
+    if _deals_in_tokens(encoder) == _deals_in_tokens(architecture):
+        return
+    encoders, architectures = (
+        [name for name in registry.names(folder) if _deals_in_tokens(registry.part(folder, name)[0]) == _deals_in_tokens(other)]
+        for folder, other in (("encoders", architecture), ("architectures", encoder))
+    )
+    reads, gives = ("a token for each feature" if _deals_in_tokens(part) else "all features in one vector" for part in (architecture, encoder))
+    yield (
+        f"model: the architecture {model.architecture.kind!r} reads {reads}, the encoder {model.encoder.kind!r} gives {gives}. "
+        f"Set model.encoder to one of {', '.join(encoders)}, or model.architecture to one of {', '.join(architectures)}."
+    )
+
+
+def _deals_in_tokens(part: type[Any]) -> bool:
+    """Whether an encoder gives tokens, or an architecture reads them."""
+    return part.gives == "tokens" if hasattr(part, "gives") else "fields" in getattr(part, "requires", ())
 
 
 def _sentence(fault: Any, model: type[BaseModel]) -> str:

@@ -49,9 +49,12 @@ class Recommender:
         self._loaded = None
         return self
 
-    def evaluate(self, split: str = "test", baseline: bool = False) -> dict[str, Any]:
-        """The report of a split, as in report.json."""
-        return evaluate_run(self._run(), split, baseline=baseline)
+    def evaluate(self, split: str = "test", baseline: bool = False, single_task: bool = False, seeds: int = 3) -> dict[str, Any]:
+        """The report of a split, as in report.json.
+
+        With `single_task`, each task is trained alone too, with several seeds of training, and the report says which is helped or hurt by the others.
+        """
+        return evaluate_run(self._run(), split, baseline=baseline, seeds=seeds * single_task)
 
     def predict(self, table: pd.DataFrame | pa.Table) -> pd.DataFrame:
         """The outputs of raw rows, one column each; the index is the input's.

@@ -21,8 +21,11 @@ FOLDERS = {
     "transforms": "mtrec.features.transforms",
     "encoders": "mtrec.model.encoders",
     "architectures": "mtrec.model.architectures",
+    "gates": "mtrec.model.gates",
     "losses": "mtrec.objective.losses",
     "weightings": "mtrec.objective.weightings",
+    "aggregators": "mtrec.objective.aggregators",
+    "poolings": "mtrec.model.poolings",
 }
 
 

@@ -7,14 +7,16 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeF
 
 __all__ = [
     "Features",
+    "GatePart",
     "IdFeature",
     "Join",
     "Label",
     "Log",
     "LossPart",
+    "NegativeSample",
     "NumberFeature",
     "Part",
-    "Pooling",
+    "PoolingPart",
     "Roles",
     "SequenceFeature",
     "Split",
@@ -22,6 +24,8 @@ __all__ = [
     "Task",
     "TimeFormat",
     "TransformPart",
+    "VectorFeature",
+    "output_names",
 ]
 
 
@@ -57,6 +61,14 @@ class LossPart(Part):
     folder = "losses"
 
 
+class GatePart(Part):
+    folder = "gates"
+
+
+class PoolingPart(Part):
+    folder = "poolings"
+
+
 def _by(key: str) -> BeforeValidator:
     """Let a bare text stand for the section `{key: text}`."""
     return BeforeValidator(lambda value: {key: value} if isinstance(value, str) else value)
@@ -67,7 +79,11 @@ def _as_list(value: object) -> object:
 
 
 class Roles(Strict):
-    """Which column plays which part; all optional."""
+    """Which column plays which part; all optional.
+
+    `sampling_rate` holds, for a log that was sampled before it came here, the probability with which each row was kept, in (0, 1]: losses and
+    metrics count the row 1 / rate times, times its `weight`.
+    """
 
     time: str | None = None
     user: str | None = None
@@ -75,6 +91,27 @@ class Roles(Strict):
     session: str | None = None
     keys: list[str] = []
     weight: str | None = None
+    sampling_rate: str | None = None
+
+    def named(self) -> list[str]:
+        """The columns of user, item, session and time that are named here."""
+        return [name for name in (self.user, self.item, self.session, self.time) if name is not None]
+
+    @property
+    def weighing(self) -> list[str]:
+        """The columns from which the weight of a row is made."""
+        return [name for name in (self.weight, self.sampling_rate) if name is not None]
+
+
+class NegativeSample(Strict):
+    """Train on a share of the negatives of a task only: of the train rows whose label of `task` is known to be 0.
+
+    Rows where it is 1 or unknown all stay, and so do all rows of valid and test. A negative that stays counts 1 / negatives times in the
+    losses, so that every task learns what it would learn from the whole log, and no score needs a correction.
+    """
+
+    task: str
+    negatives: PositiveFloat = Field(le=1)
 
 
 class TimeFormat(Strict):
@@ -126,13 +163,23 @@ class Split(Strict):
 
 
 class Log(Strict):
-    """Where the rows come from."""
+    """Where the rows come from.
+
+    `history_state` is the saved state of histories and counters that this log goes on from, as an artifact keeps it in `history/`.
+    """
 
     source: str | list[str]
+    history_state: str | None = None
     roles: Roles = Roles()
     time: TimeFormat = TimeFormat()
     join: list[Join] = []
     split: Split
+    sample: NegativeSample | None = None
+
+    @property
+    def weighs(self) -> bool:
+        """Whether rows may differ in weight."""
+        return bool(self.roles.weighing) or self.sample is not None
 
 
 class IdFeature(Strict):
@@ -171,16 +218,11 @@ class NumberFeature(Strict):
     )
 
 
-class Pooling(Strict):
-    """How the embeddings of a sequence become one."""
-
-    kind: Literal["mean"] = "mean"
-
-
 class SequenceFeature(Strict):
     """A list column, newest last, whose values share the table of an id feature; `numbers` are list columns aligned with it.
 
-    Aligned numbers are cut into `buckets` ranges of equal count, each with an embedding of its own.
+    Aligned numbers are cut into `buckets` ranges of equal count, each with an embedding of its own. `pooling` says how the embeddings of a
+    sequence become one; an encoder that reads the sequences themselves pools them itself.
     """
 
     source: str = Field(alias="from")
@@ -188,7 +230,22 @@ class SequenceFeature(Strict):
     numbers: list[str] = []
     buckets: PositiveInt = 32
     max_length: PositiveInt = 50
-    pooling: Pooling = Pooling()
+    pooling: PoolingPart = PoolingPart(kind="mean")
+
+
+class VectorFeature(Strict):
+    """Vectors that were learned elsewhere, such as those of texts or images; they are inputs as they are, and are not trained.
+
+    A file, or several, has one row for each id: the id in the column `key` (by default of the name of `column`) and its vector in `value`, a
+    list of numbers of one length throughout. A row of the log gets the vector of its id in `column`; zeros where that is null or has none.
+    `normalise` brings each vector to the length 1.
+    """
+
+    column: str
+    source: str | list[str]
+    key: str | None = None
+    value: str = "vector"
+    normalise: bool = False
 
 
 class Features(Strict):
@@ -197,6 +254,7 @@ class Features(Strict):
     ids: list[Annotated[IdFeature, _by("column")]] = []
     numbers: list[Annotated[NumberFeature, _by("column")]] = []
     sequences: list[Annotated[SequenceFeature, _by("from")]] = []
+    vectors: list[VectorFeature] = []
 
 
 class Label(Strict):
@@ -210,7 +268,9 @@ class Task(Strict):
     """What is predicted. A null label is unknown: no loss, no metric, no gradient.
 
     `given` names a binary task: this one is trained and judged where that one is 1, and can serve the joint output, which is its own output times
-    the probability of `given`. `weight` multiplies whatever the weighting gives.
+    the probability of `given`. `weight` multiplies whatever the weighting gives. `positive_weight` multiplies the loss of the rows whose label
+    is 1; what is served is corrected for it. `calibration` says how the probability of a binary task is corrected on valid, see `Platt` and
+    `Isotonic`.
     """
 
     label: Annotated[Label, _by("column")]
@@ -218,5 +278,15 @@ class Task(Strict):
     given: str | None = None
     outputs: list[Literal["conditional", "joint"]] = Field(default=["conditional", "joint"], min_length=1)
     weight: PositiveFloat = 1.0
+    positive_weight: PositiveFloat = 1.0
     loss: LossPart | None = None
     category: str | None = None
+    calibration: Literal["platt", "isotonic"] | None = None
+
+
+def output_names(tasks: dict[str, Task]) -> list[str]:
+    """What the tasks serve, in their order: `<task>`, or `<task>.conditional` and `<task>.joint` where the task has a `given`."""
+    names: list[str] = []
+    for name, task in tasks.items():
+        names += [name] if task.given is None else [f"{name}.{output}" for output in task.outputs]
+    return names

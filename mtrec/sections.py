@@ -18,12 +18,14 @@ __all__ = [
     "EarlyStopping",
     "Ema",
     "EmbeddingOptimizer",
+    "Evaluation",
     "History",
     "HistoryEntry",
     "Model",
     "Objective",
     "Optimizers",
     "Schedule",
+    "Sharpness",
     "Towers",
     "Tracking",
     "Training",
@@ -88,8 +90,11 @@ class Counters(_PointInTime):
 
     Columns, with key the columns of `by` joined by `+`: `<name>.<key>.<window>.events`, how many; for each label of `of`
     `<name>.<key>.<window>.<label>`, its sum, and `<name>.<key>.<window>.<label>.rate`, its mean over the events that know it, drawn towards
-    the mean of all events by then as if `smoothing` more events had that. `half_life` adds a window `decay`, in which an event counts half
-    for each half-life that it is old. `recency` adds `<name>.<key>.days_since_last`, `.days_since_first` and `.mean_gap`, in days.
+    the mean of all events by then as if `smoothing` more events had that. `centred` takes that mean away again, so that a key without events
+    has 0 on every day: else the value of all such keys moves with the days, and a model that knows the earlier days takes it for news.
+
+    `half_life` adds a window `decay`, in which an event counts half for each half-life that it is old. `recency` adds
+    `<name>.<key>.days_since_last`, `.days_since_first` and `.mean_gap`, in days.
     """
 
     of: list[str]
@@ -98,6 +103,7 @@ class Counters(_PointInTime):
     half_life: Duration | None = None
     smoothing: NonNegativeFloat = 20.0
     rates: bool = True
+    centred: bool = True
     recency: bool = False
 
     @field_validator("windows", mode="before")
@@ -130,6 +136,10 @@ class WeightingPart(Part):
     folder = "weightings"
 
 
+class AggregatorPart(Part):
+    folder = "aggregators"
+
+
 class Towers(Strict):
     """The head of each task: an MLP of its own."""
 
@@ -138,18 +148,23 @@ class Towers(Strict):
 
 
 class Model(Strict):
-    """Embeddings, encoder, architecture, towers."""
+    """Embeddings, encoder, architecture, towers.
+
+    `gate_features` names id features, such as the tab or the country, whose embeddings every gate reads beside its usual input.
+    """
 
     embedding_dim: PositiveInt = Field(default=16, multiple_of=4)  # fbgemm looks up four at a time.
     encoder: EncoderPart = EncoderPart(kind="concat")
     architecture: ArchitecturePart = ArchitecturePart(kind="mmoe")
+    gate_features: list[str] = []
     towers: Towers = Towers()
 
 
 class Objective(Strict):
-    """How the losses of the tasks become one."""
+    """How the losses of the tasks become one: weights of losses, and if given, an aggregator of gradients where the tasks part."""
 
     weighting: WeightingPart = WeightingPart(kind="equal")
+    aggregator: AggregatorPart | None = None
 
 
 class DenseOptimizer(Strict):
@@ -208,6 +223,13 @@ class Checkpoints(Strict):
     keep: PositiveInt = 2
 
 
+class Sharpness(Strict):
+    """Take each step with the gradient at the worst point within `rho` of the dense parameters; it costs a second pass through the dense model."""
+
+    kind: Literal["sam"] = "sam"
+    rho: PositiveFloat = 0.05
+
+
 class Training(Strict):
     epochs: PositiveInt = 3
     batch_size: PositiveInt = 4096
@@ -217,7 +239,21 @@ class Training(Strict):
     early_stopping: EarlyStopping | None = EarlyStopping()
     optimizers: Optimizers = Optimizers()
     schedule: Schedule = Schedule()
+    sharpness: Sharpness | None = None
     checkpoints: Checkpoints = Checkpoints()
+
+
+class Evaluation(Strict):
+    """How `mtrec evaluate` judges, beside the metrics of each task over all rows.
+
+    `group` names what is ranked within, such as [user, day]: the roles user, item and session, `day`, which is the row's day in log.time.zone,
+    or any columns of the log. `slices` names such columns, by whose values every metric is given too. `bootstrap` is the number of draws for
+    intervals; 0 leaves them out.
+    """
+
+    group: Annotated[list[str], BeforeValidator(_as_list)] = []
+    slices: Annotated[list[str], BeforeValidator(_as_list)] = []
+    bootstrap: NonNegativeInt = 200
 
 
 class Tracking(Strict):

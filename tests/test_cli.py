@@ -35,7 +35,7 @@ finally:
     done = process("-c", code)
     assert done.returncode == 0 and done.stdout.splitlines()[-1] == "[]"
     assert time.perf_counter() - started < 1.5 * 4  # Four times what a free core takes: tests share theirs.
-    for verb in ("init", "prepare", "train", "evaluate", "predict", "export", "check-artifact", "list", "doctor"):
+    for verb in ("init", "check", "prepare", "train", "backtest", "evaluate", "predict", "export", "check-artifact", "list", "doctor"):
         assert verb in done.stdout
 
 

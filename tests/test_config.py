@@ -240,3 +240,22 @@ def test_preparation_depends_on_what_it_reads_only(small: Path) -> None:
 def test_a_run_is_named_like_a_folder(small: Path, name: str) -> None:
     with pytest.raises(ConfigError, match="name:"):
         config.load(small, [f"name={name!r}"])
+
+
+TOKENS, VECTOR = "a token for each feature", "all features in one vector"
+
+
+@pytest.mark.parametrize(
+    ("encoder", "gives", "architecture", "reads", "remedy"),
+    [
+        ("concat", VECTOR, "multitab", TOKENS, "encoder to one of tokens, or model.architecture to one of .*mmoe"),
+        ("tokens", TOKENS, "mmoe", VECTOR, "encoder to one of concat.*, or model.architecture to one of multitab"),
+    ],
+)
+def test_an_encoder_that_does_not_fit_the_architecture_is_refused(
+    small: Path, encoder: str, gives: str, architecture: str, reads: str, remedy: str
+) -> None:
+    sentence = f"model: the architecture '{architecture}' reads {reads}, the encoder '{encoder}' gives {gives}. Set model.{remedy}"
+    with pytest.raises(ConfigError, match=sentence):
+        config.load(small, [f"model.encoder={encoder}", f"model.architecture={architecture}"])
+    config.load(small, ["model.encoder=tokens", "model.architecture=multitab"])

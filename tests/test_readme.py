@@ -10,7 +10,7 @@ from mtrec import config
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-VERBS = {"init", "check", "prepare", "train", "evaluate", "predict", "export", "compare", "check-artifact", "list", "doctor"}
+VERBS = {"init", "check", "prepare", "train", "backtest", "evaluate", "predict", "export", "compare", "check-artifact", "list", "doctor"}
 
 
 def blocks(language: str) -> list[str]:

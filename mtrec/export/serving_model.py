@@ -1,14 +1,16 @@
 """The whole model in plain torch: from raw columns to what is served, in one module that TorchScript can carry.
 
-Shapes: B rows, N numbers, F id features, f id features of one table, d embedding width.
+Shapes: B rows, N numbers, F id features, G features looked up, L positions, d embedding width.
 """
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mtrec.embeddings.layout import Layout
+from mtrec.embeddings.positions import spread
 from mtrec.errors import BundleError
-from mtrec.types import FeatureBatch, IdField
+from mtrec.types import IdField
 
 __all__ = ["ServingModel"]
 
@@ -23,14 +25,18 @@ class _Table(nn.Module):
         self.register_buffer("weight", weight)
 
     def forward(self, values: Tensor, lengths: Tensor) -> Tensor:
-        """The mean of the rows of each bag, zeros for an empty one: values [sum], lengths [f B] -> [f B, d]"""
+        """The mean of the rows of each bag, zeros for an empty one: values [sum], lengths [B] -> [B, d]"""
         sums = functional.embedding_bag(values, self.weight, lengths.cumsum(0) - lengths, mode="sum")
         # Times the reciprocal, as the fused look-up of training does it: then both round alike, to the last bit.
         return sums * (1.0 / lengths.clamp(min=1).to(sums.dtype)).unsqueeze(1)
 
+    def by_position(self, values: Tensor, lengths: Tensor, max_length: int) -> Tensor:
+        """Each value by itself, zeros behind a row's last: values [sum], lengths [B] -> [L, B, d]"""
+        return spread(functional.embedding(values, self.weight), lengths, max_length).transpose(0, 1)
+
 
 class ServingModel(nn.Module):
-    """outputs(ranker(features)), the features being numbers and mean-pooled embeddings as in training.
+    """outputs(ranker(features)), the features being numbers and embeddings, pooled or by position, as in training.
 
     Args:
         feature_set: fitted; raw columns -> numbers [B, N], id values feature-major, id lengths [F, B].
@@ -38,18 +44,29 @@ class ServingModel(nn.Module):
         tables: float32 [rows, d] by name, all of one d.
         ranker: FeatureBatch -> logits.
         outputs: logits -> {output: [B]}.
+        layout: which fields are looked up position by position, and which is the candidate; absent: none.
 
     Raises:
         BundleError: naming all tables that do not fit the fields.
     """
 
     num_fields_of_table: list[int]
+    num_positions: list[int]
 
-    def __init__(self, feature_set: nn.Module, fields: list[IdField], tables: dict[str, Tensor], ranker: nn.Module, outputs: nn.Module) -> None:
+    def __init__(
+        self,
+        feature_set: nn.Module,
+        fields: list[IdField],
+        tables: dict[str, Tensor],
+        ranker: nn.Module,
+        outputs: nn.Module,
+        layout: Layout | None = None,
+    ) -> None:
         super().__init__()
         _check(fields, tables)
         names = list(dict.fromkeys(field.table for field in fields))
-        self.num_fields = len(fields)
+        self.layout = layout if layout is not None else Layout(fields)
+        self.num_positions = self.layout.num_positions
         self.width = tables[names[0]].shape[1] if names else 0
         self.feature_set, self.ranker, self.outputs = feature_set, ranker, outputs
         self.tables = nn.ModuleList(_Table(tables[name].detach()) for name in names)
@@ -73,23 +90,21 @@ class ServingModel(nn.Module):
         """
         numbers_BN, values, lengths_FB = self.feature_set(numbers, ids, strings)
         num_rows = numbers_BN.size(0)
-        parts: list[Tensor] = [numbers_BN.new_zeros([0, self.width])]
-        first_field, first_value = 0, 0
+        parts: list[Tensor] = [numbers_BN.new_zeros([0, num_rows, self.width])]
+        field, first_value = 0, 0
         for place, table in enumerate(self.tables):
-            num_fields = self.num_fields_of_table[place]
-            lengths = lengths_FB[first_field : first_field + num_fields].flatten()
-            num_values = int(lengths.sum())
-            parts.append(table(values[first_value : first_value + num_values], lengths))
-            first_field += num_fields
-            first_value += num_values
-        fields_BFd = torch.cat(parts).view(self.num_fields, num_rows, self.width).transpose(0, 1)
-        features = FeatureBatch(
-            flat=torch.cat([numbers_BN, fields_BFd.reshape(num_rows, self.num_fields * self.width)], 1),
-            fields=fields_BFd,
-            sequences=numbers_BN.new_zeros([num_rows, 0, 0, self.width]),
-            lengths=torch.zeros([num_rows, 0], dtype=torch.int64),
-            candidate=numbers_BN.new_zeros([num_rows, 0]),
-        )
+            for _ in range(self.num_fields_of_table[place]):
+                lengths_B = lengths_FB[field]
+                num_values = int(lengths_B.sum())
+                field_values = values[first_value : first_value + num_values]
+                if self.num_positions[field] > 0:
+                    parts.append(table.by_position(field_values, lengths_B, self.num_positions[field]))  # type: ignore[operator]
+                else:
+                    parts.append(table(field_values, lengths_B).unsqueeze(0))
+                field += 1
+                first_value += num_values
+        looked_up_GBd = torch.cat(parts)
+        features = self.layout(numbers_BN, looked_up_GBd.transpose(0, 1), lengths_FB)
         served: dict[str, Tensor] = self.outputs(self.ranker(features))
         return served
 

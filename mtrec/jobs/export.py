@@ -12,9 +12,10 @@ from mtrec.jobs.load import Loaded
 from mtrec.training.scoring import score_table
 from mtrec.training.tracking import RUN_ID, NoTracking, open_tracker
 
-__all__ = ["export_run"]
+__all__ = ["HISTORY", "export_run"]
 
 FORMATS = ("torchscript",)
+HISTORY = "history"  # The folder of the state of histories and counters, in an artifact.
 
 
 def export_run(loaded: Loaded, out: str | Path | None = None, kind: str = "torchscript") -> ParityReport:
@@ -26,7 +27,7 @@ def export_run(loaded: Loaded, out: str | Path | None = None, kind: str = "torch
     """
     if kind not in FORMATS:
         raise ConfigError(f"There is no export format {kind!r} yet", expected=f"one of {', '.join(FORMATS)}")
-    run, config, prepared, features, model = loaded
+    run, config, prepared, features, model, _ = loaded
 
     def reference(table: pa.Table) -> dict[str, np.ndarray]:
         return {name: values.numpy() for name, values in model.outputs(score_table(model, features, table)).items()}
@@ -42,6 +43,8 @@ def export_run(loaded: Loaded, out: str | Path | None = None, kind: str = "torch
         reference=reference,
         meta={"name": config.name, "mtrec": version("mtrec-moe"), "keys": config.log.roles.keys, "dataset_digest": prepared.digest},
         keys=config.log.roles.keys,
+        layout=model.embeddings.layout,
+        beside={HISTORY: prepared.history} if prepared.history is not None else None,
         replace=out is None,
     )
     tracker = open_tracker(config.tracking, run.path, config.name) if (run.path / RUN_ID).is_file() else NoTracking()

@@ -6,9 +6,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mtrec.data.log import LogFiles
 from mtrec.errors import DataError
+from mtrec.jobs.export import HISTORY
 from mtrec.jobs.load import load_run
+from mtrec.jobs.raw_rows import requests
 from mtrec.serving import load_artifact
 from mtrec.store import Bundle, atomic_file
 from mtrec.training.scoring import score_table
@@ -43,7 +44,8 @@ def predict(model: str | Path, source: str, out: str | Path, progress: Callable[
 def _by_artifact(path: Path, source: str) -> Iterator[pa.Table]:
     artifact = load_artifact(path)
     keys = list(artifact.meta["keys"])
-    for table in LogFiles(source, [*(each.column for each in artifact.inputs), *keys]).slices():
+    state = path / HISTORY if (path / HISTORY).is_dir() else None
+    for table in requests(source, list(dict.fromkeys([*(each.column for each in artifact.inputs), *keys])), (), state):
         scores = artifact.scores(table)
         yield pa.table({**{key: table[key] for key in keys}, **{name: values.numpy() for name, values in scores.items()}})
 
@@ -51,6 +53,7 @@ def _by_artifact(path: Path, source: str) -> Iterator[pa.Table]:
 def _by_run(path: str | Path, source: str) -> Iterator[pa.Table]:
     loaded = load_run(path)
     keys = loaded.config.log.roles.keys
-    for table in LogFiles(source, [*loaded.features.input_columns, *keys], loaded.config.log.join).slices():
+    needed = list(dict.fromkeys([*loaded.features.input_columns, *keys]))
+    for table in requests(source, needed, loaded.config.log.join, loaded.prepared.history):
         scores = loaded.model.outputs(score_table(loaded.model, loaded.features, table))
         yield pa.table({**{key: table[key] for key in keys}, **{name: values.numpy() for name, values in scores.items()}})

@@ -9,15 +9,16 @@ from mtrec.config import Config
 from mtrec.embeddings.sharding import ensure_process_group
 from mtrec.evaluation.evaluate import flat
 from mtrec.evaluation.judge import judge
+from mtrec.jobs.calibrate import calibrate
 from mtrec.jobs.evaluate import evaluate_run
-from mtrec.jobs.load import Loaded, path_from
+from mtrec.jobs.load import Loaded
 from mtrec.jobs.prepare import load_features, prepare
+from mtrec.jobs.trainer import build_trainer
 from mtrec.training import checkpoint
-from mtrec.training.assemble import build_losses, build_model, build_weighting
-from mtrec.training.run import RunDirectory, identity
+from mtrec.training.assemble import build_model
+from mtrec.training.run import RunDirectory
 from mtrec.training.scoring import SCORING_ROWS, score
 from mtrec.training.stopping import on_sigterm, tracked
-from mtrec.training.trainer import Trainer
 
 __all__ = ["train"]
 
@@ -38,20 +39,16 @@ def train(config: Config, progress: Callable[[str, int], None] = lambda stage, r
         return run
     prepared = ranks.first_then_all(lambda: prepare(config, progress))
     model, valid = build_model(config, prepared), prepared.reader("valid", SCORING_ROWS, **ranks.share())
-    meta = {"config": identity(config), "digest": prepared.digest, "prepared": path_from(run, prepared), **checkpoint.versions()}
     with tracked(config, run.path, prepared.digest) as tracker:
-        losses, weighting, log = build_losses(config.tasks), build_weighting(config), run.logger(tracker.log_metrics)
-        reader, tasks = prepared.reader("train", config.training.batch_size, config.seed, **ranks.share()), list(config.tasks)
-        trainer = Trainer(
-            model, losses, weighting, reader, tasks, config.training,
-            lambda: flat(judge(score(model, valid), config)), log, run.checkpoints, meta, partial(progress, "train"),
-        )  # fmt: skip
+        log, on_step = run.logger(tracker.log_metrics), partial(progress, "train")
+        trainer = build_trainer(config, run, prepared, model, lambda: flat(judge(score(model, valid), config)), log, on_step)
         if snapshot is not None:
             trainer.resume(snapshot)
         run.keep_lines(trainer.num_lines)
         progress("train", 0)
         with on_sigterm(trainer.request_stop):
             trainer.fit()
-        report = evaluate_run(Loaded(run, config, prepared, load_features(config, prepared), model))
+        calibration = calibrate(run, config, prepared, model, trainer.best_checkpoint)
+        report = evaluate_run(Loaded(run, config, prepared, load_features(config, prepared), model, calibration))
         tracker.log_metrics({f"test/{name}": value for name, value in flat(report["tasks"]).items()}, trainer.step)
     return run

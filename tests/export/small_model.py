@@ -84,7 +84,8 @@ class SmallModel(NamedTuple):
         flat = torch.tensor(np.concatenate(parts, axis=1))
         nothing = flat.new_zeros
         with torch.no_grad():
-            batch = FeatureBatch(flat, nothing(len(flat), 0, WIDTH), nothing(len(flat), 0, 0, WIDTH), nothing(len(flat), 0), nothing(len(flat), 0))
+            fields = flat[:, encoded.numbers.shape[1] :].reshape(len(flat), len(self.fields), WIDTH)
+            batch = FeatureBatch(flat, fields, nothing(len(flat), 0, 0, WIDTH), nothing(len(flat), 0), nothing(len(flat), 0))
             click, buy, seconds = self.ranker(batch).double().numpy().T
         own = 1 / (1 + np.exp(-buy))
         clicked = 1 / (1 + np.exp(-click))
@@ -111,7 +112,7 @@ def small_model(parts: tuple[str, ...] = ("ids", "numbers", "sequences")) -> Sma
         torch.manual_seed(0)
         tables = {name: torch.randn(size, WIDTH) for name, size in sizes.items()}
         num_numbers = len(feature_set.number_inputs)
-        encoder = concat.Concat(FeatureShape(num_numbers + len(fields) * WIDTH, len(fields), 0, WIDTH), concat.Config())
+        encoder = concat.Concat(FeatureShape(num_numbers + len(fields) * WIDTH, len(fields), 0, WIDTH), len(TASKS), concat.Config())
         architecture = mmoe.MMoE(encoder.output_width, 1, len(tasks), mmoe.Config(num_experts=3, expert_hidden=[16, 8]))
         ranker = Ranker(encoder, architecture, Towers(architecture.output_width, len(tasks), [8])).eval()
     return SmallModel(feature_set, fields, tables, ranker, Outputs(tasks, [0.0, 0.0, 120.0], [1.0, 1.0, 45.0]))

@@ -28,13 +28,16 @@ def rows_of(tiny: Any, split: str) -> Any:
 
 def test_the_report_has_the_form_of_the_design(trained: Any, loaded: Any) -> None:
     report = json.loads(trained.report_file.read_text())
-    assert list(report) == ["format", "split", "dataset_digest", "weights", "tasks"]
+    assert list(report) == ["format", "split", "dataset_digest", "weights", "tasks", "health"]
     assert report["format"] == 1 and report["split"] == "test" and report["weights"] == "ema"
     assert report["dataset_digest"] == loaded.prepared.digest
     assert list(report["tasks"]) == ["click", "buy", "seconds"]
     click, seconds = report["tasks"]["click"], report["tasks"]["seconds"]
-    assert list(click) == ["kind", "rows", "positives", "auc", "logloss"] and click["kind"] == "binary" and click["rows"] == 250
-    assert list(seconds) == ["kind", "rows", "rmse"] and seconds["kind"] == "regression"
+    of_binary = ["auc", "logloss", "pr_auc", "normalised_entropy", "predicted_over_actual", "ece_equal_count"]
+    assert list(click) == ["kind", "rows", "positives", *of_binary, "reliability"] and click["kind"] == "binary" and click["rows"] == 250
+    assert list(seconds) == ["kind", "rows", "rmse", "mae", "r2", "xauc"] and seconds["kind"] == "regression"
+    for metric in [*(click[name] for name in of_binary[:-1]), *(seconds[name] for name in ("rmse", "mae", "r2"))]:
+        assert metric["low"] < metric["value"] < metric["high"]
     assert "trained" in (trained.path / "report.html").read_text()
 
 
@@ -107,7 +110,7 @@ def test_the_baseline_stands_beside_the_run(copied: Any) -> None:
 
     done: list[str] = []
     report = evaluate_run(copied, baseline=True, progress=done.append)
-    assert done == ["click", "buy", "seconds"]
+    assert done == ["lightgbm: click", "lightgbm: buy", "lightgbm: seconds"]
     assert report["baselines"]["lightgbm"]["tasks"]["click"]["auc"]["value"] > 0.4
     assert cells(report)[0][-1] == "lightgbm"
     assert "lightgbm" in (copied.run.path / "report.html").read_text()
@@ -138,3 +141,55 @@ def test_a_damaged_checkpoint_is_named(copied: Any) -> None:
     (last / "dense-00000.safetensors").write_bytes(b"no weights")
     with pytest.raises(BundleError, match=r"dense-00000\.safetensors"):
         load_run(copied.run.path)
+
+
+def test_a_finished_run_is_judged_by_other_groups_and_slices_without_training_again(tiny: Any, trained: Any) -> None:
+    from mtrec.config import parse
+    from mtrec.evaluation.evaluate import flat
+    from mtrec.jobs.evaluate import evaluate_run
+    from mtrec.jobs.load import load_run
+    from mtrec.jobs.train import train
+
+    path = tiny.folder / "runs" / "regrouped"
+    shutil.copytree(trained.path, path)
+    checkpoints = sorted(file.name for file in (path / "checkpoints").iterdir())
+    config = load_run(path).config
+    evaluation = {"group": ["user", "day"], "slices": ["kind"], "bootstrap": 20}
+    values = {**tiny.values("trained"), "run_dir": str(path), "evaluation": evaluation}
+    values["training"] = values["training"] | {"early_stopping": None}
+    assert train(parse(values)).path == path
+    loaded = load_run(path)
+    assert loaded.config.evaluation.group == ["user", "day"] and loaded.config.training == config.training
+    assert sorted(file.name for file in (path / "checkpoints").iterdir()) == checkpoints
+    assert loaded.prepared.path != load_run(trained.path).prepared.path  # `kind` was not kept before; nothing else changed.
+    report = evaluate_run(loaded)
+    before = json.loads(trained.report_file.read_text())
+    assert flat(before["tasks"]).items() <= flat(report["tasks"]).items()
+    rows, kept = rows_of(tiny, "test").to_pandas(), loaded.prepared.columns("test").to_pandas()
+    for column in ("row_id", "user_id", "item_id", "ts"):
+        assert kept[column].tolist() == rows[column].tolist()
+    found = report["tasks"]["click"]["gauc_impressions"]
+    assert found["groups_kept"] < 1 and found["low"] <= found["value"] <= found["high"]
+    slices = report["tasks"]["click"]["slices"]["kind"]
+    aucs = [entry["auc"]["value"] for entry in slices if entry["auc"]["value"] is not None]
+    assert aucs == sorted(aucs) and sum(entry["rows"] for entry in slices) == 250
+    counts = rows["kind"].fillna("null").astype(str).value_counts()
+    assert {entry["value"]: entry["rows"] for entry in slices} == counts.to_dict()
+    assert "click by kind, worst first" in (path / "report.html").read_text()
+    again = evaluate_run(loaded, log=[str(tiny.log)])
+    assert again["tasks"]["click"]["gauc_impressions"]["value"] is not None
+    train_report = evaluate_run(loaded, "train")
+    assert train_report["groups"].startswith("none") and "gauc_impressions" not in train_report["tasks"]["click"]
+
+
+def test_a_log_that_changed_cannot_lend_further_columns(trained: Any, loaded: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import SimpleNamespace
+
+    from mtrec.jobs import prepared as module
+
+    config = loaded.config.model_copy(update={"evaluation": loaded.config.evaluation.model_copy(update={"slices": ["kind", "user"]})})
+    monkeypatch.setattr(module, "prepare", lambda config: SimpleNamespace(digest="other"))
+    with pytest.raises(BundleError, match=r"The log has changed.* lacks kind \("):
+        module.prepared_to_judge(config, str(loaded.prepared.path))
+    same = module.prepared_to_judge(loaded.config, str(loaded.prepared.path))
+    assert same.path == loaded.prepared.path

@@ -1,0 +1,25 @@
+"""The prepared log of a run, with the raw columns that it is to be judged by."""
+
+from mtrec.config import Config
+from mtrec.data.bundle import Prepared
+from mtrec.errors import BundleError
+from mtrec.jobs.prepare import prepare
+
+__all__ = ["prepared_to_judge"]
+
+
+def prepared_to_judge(config: Config, path: str) -> Prepared:
+    """What a run was trained on; prepared again, with other raw columns beside, where `evaluation` has come to name columns that are not there.
+
+    The same log and the same sections give the same rows and the same encoding, so the weights fit both.
+
+    Raises:
+        BundleError: if columns are lacking and the log has changed.
+    """
+    trained_on = Prepared(path)
+    if not (lacking := config.columns_of_groups() - set(trained_on.kept)):
+        return trained_on
+    if (again := prepare(config)).digest == trained_on.digest:
+        return again
+    what = f"The log has changed, and what was prepared of it lacks {', '.join(sorted(lacking))}"
+    raise BundleError(what, where=path, do="Put the log back as it was, or leave `evaluation` as it was.")

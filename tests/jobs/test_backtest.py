@@ -1,0 +1,113 @@
+"""`mtrec backtest`: each day by a model of the days before it, gone on with after a kill."""
+
+import json
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mtrec.errors import ConfigError, DataError
+
+MIDNIGHT_MS, ROWS_A_DAY = 1_700_006_400_000, 240
+DAYS = [f"2023-11-{day}" for day in range(15, 21)]
+
+
+class Killed(BaseException):
+    """Stands for a process that ends."""
+
+
+@pytest.fixture(scope="module")
+def values(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A configuration of six days of the small log, a file a day, each with a row every six minutes."""
+    folder, table = tmp_path_factory.mktemp("days"), pq.read_table(tiny.log)
+    for number, day in enumerate(DAYS):
+        times = [MIDNIGHT_MS + (number * ROWS_A_DAY + row) * 360_000 for row in range(ROWS_A_DAY)]
+        rows = table.slice(number * ROWS_A_DAY, ROWS_A_DAY)
+        pq.write_table(rows.set_column(rows.column_names.index("ts"), "ts", pa.array(times)), folder / f"{day}.parquet")
+    found = tiny.values("days")
+    found["log"] |= {"source": str(folder), "split": {"by": "time", "valid_from": DAYS[-2], "test_from": DAYS[-1]}}
+    return found | {"run_dir": str(folder / "_runs" / "days")}
+
+
+def config(values: dict[str, Any], **sections: Any) -> Any:
+    from mtrec.config import parse
+
+    return parse({**values, **sections})
+
+
+def test_two_days_with_a_kill_between_them(values: Any) -> None:
+    from mtrec.jobs.backtest import backtest
+    from mtrec.jobs.evaluate import evaluate_run
+    from mtrec.jobs.load import load_run
+
+    stages: list[str] = []
+
+    def progress(stage: str, rows: int) -> None:
+        stages.append(stage)
+        if stage == f"{DAYS[-1]} train" and rows and stages.count(stage) == 3:
+            raise Killed
+
+    found, run = config(values), Path(values["run_dir"])
+    with pytest.raises(Killed):
+        backtest(found, 2, progress)
+    assert f"{DAYS[-2]} train" in stages and not (run / "backtest.json").exists()
+    again: list[str] = []
+    report = backtest(found, 2, lambda stage, rows: again.append(stage))
+    assert set(again) == {f"{DAYS[-1]} train"}  # The first day is done, the log of the second is prepared.
+    assert json.loads((run / "backtest.json").read_text()) == report
+    assert [(each["day"], each["valid"]) for each in report["days"]] == [(DAYS[-2], DAYS[-3]), (DAYS[-1], DAYS[-2])]
+    for number, each in enumerate(report["days"], 4):
+        loaded = load_run(each["run"])
+        assert loaded.prepared.rows["train"] == (number - 1) * ROWS_A_DAY and loaded.prepared.rows["valid"] == ROWS_A_DAY
+        alone = evaluate_run(loaded, log=[f"{values['log']['source']}/{each['day']}.parquet"])["tasks"]
+        assert each["tasks"]["click"]["rows"] == ROWS_A_DAY
+        for task, metric in (("click", "auc"), ("buy", "logloss"), ("seconds", "rmse")):
+            assert each["tasks"][task][metric] == pytest.approx(alone[task][metric], abs=1e-6)
+        assert each["tasks"]["click"]["auc"]["low"] < each["tasks"]["click"]["auc"]["high"]
+
+
+def test_table_and_page_have_each_day_and_task(values: Any, tmp_path: Path) -> None:
+    from mtrec.evaluation.backtest_report import backtest_table, write_backtest
+
+    known = {"kind": "binary", "rows": 9, "positives": 3, "auc": {"value": 0.75, "low": 0.5, "high": 1.0}, "logloss": {"value": 0.5}}
+    unknown = {"kind": "binary", "rows": 2, "positives": 0, "auc": {"value": None, "reason": "one class"}, "logloss": {"value": 0.5}}
+    days = [{"day": "2024-02-28", "tasks": {"<buy>": known}}, {"day": "2024-03-01", "tasks": {"<buy>": unknown}}]
+    table = backtest_table({"name": "shop", "days": days})
+    assert [str(cell) for cell in table.columns[0].cells] == ["2024-02-28", "2024-03-01"]
+    assert [str(cell) for cell in table.columns[4].cells] == ["0.7500 (0.5000 to 1.0000)", "undefined: one class"]
+    write_backtest(tmp_path, {"name": "shop", "days": days})
+    page = (tmp_path / "backtest.html").read_text()
+    assert page.count("<svg") == 1 and "<h2>&lt;buy&gt;</h2>" in page and "<buy>" not in page
+    assert "2024-03-01: undefined, one class" in page and "days after 2024-02-28" in page
+
+
+def test_days_are_those_of_the_zone(values: Any) -> None:
+    from mtrec.evaluation.days import days_of_log
+
+    assert days_of_log(config(values)) == [date.fromisoformat(day) for day in DAYS]
+    in_tokyo = config(values, log={**values["log"], "time": {"unit": "ms", "zone": "Asia/Tokyo"}})
+    assert days_of_log(in_tokyo) == [date.fromisoformat(day) for day in [*DAYS, "2023-11-21"]]
+
+
+def test_what_cannot_be_tested_day_after_day_is_refused(values: Any) -> None:
+    from mtrec.jobs.backtest import backtest
+
+    with pytest.raises(ConfigError, match="at least one day"):
+        backtest(config(values), 0)
+    with pytest.raises(DataError, match="6 days with rows"):
+        backtest(config(values), 5)
+    by_hash = {**values["log"], "split": {"by": "hash", "column": "user_id"}}
+    with pytest.raises(ConfigError, match="split by time"):
+        backtest(config(values, log=by_hash), 1)
+
+
+def test_the_verb(values: Any, tiny: Any, call: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    file = tiny.file("backtested", **{key: value for key, value in values.items() if key != "name"} | {"run_dir": str(tmp_path / "runs" / "one")})
+    code, out, err = call("backtest", file, "training.epochs=1", "--days", "1")
+    assert code == 0 and DAYS[-1] in out and "click" in out and "backtest.html" in out, err
+    assert (tmp_path / "runs" / "one" / "backtest.html").is_file()
+    assert call("backtest", file)[0] == 2

@@ -21,7 +21,9 @@ TIMES = {"time", "timestamp", "ts", "date", "datetime", "day", "week"}
 IDS = {"id", "ids", "code", "sku", "type", "kind", "category", "brand", "class", "group", "key"}
 AMOUNTS = {"num", "n", "count", "counts", "qty", "quantity", "amount", "price", "cost", "age", "days", "hours", "minutes", "seconds", "ms"}
 AMOUNTS |= {"size", "length", "width", "height", "score", "position", "total", "sum", "mean", "rate", "ratio", "share", "views"}
-OUTCOMES = {"click", "clicked", "buy", "bought", "purchase", "purchased", "like", "liked", "conversion", "converted", "label", "target"}
+OUTCOMES = {"click", "clicked", "buy", "bought", "purchase", "purchased", "like", "liked", "conversion", "converted", "label", "target", "view"}
+AFTERWARDS = {"play", "played", "watch", "watched", "stay", "stayed", "dwell"}
+SPLITS = {"split", "fold", "subset"}
 MOST_IDS = 1000  # Whole numbers with more values than this are taken for numbers, unless their name says id.
 _EPOCH = 10**8  # Smaller numbers are no moment of these years, in any unit.
 
@@ -87,7 +89,7 @@ def guess(sample: pa.Table, columns: list[Column], wishes: Wishes) -> Guess:
 
 def _roles(columns: list[Column], wishes: Wishes) -> dict[str, Entry]:
     guesses = {
-        "time": (wishes.time, [*(c for c in columns if c.kind == "time"), *(c for c in columns if _is_clock(c))]),
+        "time": (wishes.time, [*(c for c in columns if c.kind == "time"), *sorted(filter(_is_clock, columns), key=lambda c: -c.distinct)]),
         "user": (wishes.user, [c for c in columns if _is_named(c, USERS)]),
         "item": (wishes.item, [c for c in columns if _is_named(c, ITEMS)]),
         "session": (None, [c for c in columns if _is_named(c, SESSIONS)]),
@@ -164,6 +166,10 @@ def _reason_to_leave(column: Column, role: str | None) -> str | None:
         return f"it is log.roles.{role}"
     if not column.known:
         return "it is empty"
+    if "".join(column.words) in SPLITS:
+        return "its name says which rows are judged: it may be log.split, {by: column}"
+    if AFTERWARDS & set(column.words) and column.kind in ("int", "number") and role is None:
+        return "its name says that it is measured once the outcome is there: it may be a task of kind regression"
     reasons = {"time": "a time is no input: derive hours, days or ages in a pipeline", "other": f"the type {column.type} cannot be read"}
     reasons["number_list"] = "a list of numbers belongs to a sequence: add it to `numbers` of one that it is aligned with"
     if column.kind in reasons or _is_clock(column):

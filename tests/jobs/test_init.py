@@ -64,7 +64,7 @@ def columns_of(features: list[Any]) -> list[str]:
 
 def test_each_column_gets_its_part(tmp_path: Path) -> None:
     run, text = written(tmp_path, shop(seen_at=None))
-    assert run.log.roles.model_dump() == {"time": "ts", "user": "user_id", "item": "item_id", "session": None, "keys": ["row_id"], "weight": None}
+    assert run.log.roles.model_dump(exclude_defaults=True) == {"time": "ts", "user": "user_id", "item": "item_id", "keys": ["row_id"]}
     assert run.log.time.unit == "ms"
     assert columns_of(run.features.ids) == ["user_id", "item_id", "shop"]
     assert columns_of(run.features.numbers) == ["price", "num_views", "seconds"]
@@ -202,3 +202,14 @@ def test_any_name_survives(tmp_path: Path, names: list[str]) -> None:
     assert used >= set(names[1:])
     assert [task.label.column for task in run.tasks.values()] == [names[0]]
     assert all(isinstance(feature, IdFeature) for feature in run.features.ids)
+
+
+def test_what_is_measured_afterwards_is_no_input(tmp_path: Path) -> None:
+    table = shop(seen_at=None)
+    number = pa.array(range(len(table)), pa.int64())
+    table = table.append_column("play_time", number).append_column("profile_stay_ms", number).append_column("date", pa.array([20220504] * len(table)))
+    table = table.append_column("split", pa.array(["train", "valid"] * (len(table) // 2)))
+    run, text = written(tmp_path, table)
+    inputs = columns_of(run.features.ids) + columns_of(run.features.numbers)
+    assert not {"play_time", "profile_stay_ms", "split", "date"} & set(inputs)
+    assert run.log.roles.time == "ts" and "it may be log.split, {by: column}" in text

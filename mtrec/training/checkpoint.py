@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import shutil
+from collections.abc import Collection
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from mtrec.store import MANIFEST, Bundle
 __all__ = ["KIND", "Snapshot", "latest", "load", "prune", "rewind", "save", "step_path", "versions"]
 
 KIND = "checkpoint"
+SEEN = ("losses_after_T", "valid_losses_T", "norm_T", "cosine_TT")
 _NAME = re.compile(r"step-(\d{9,})")
 
 
@@ -27,7 +29,7 @@ class Snapshot(NamedTuple):
     """What is kept.
 
     Attributes:
-        tensors: by group (dense, average, optimizer, tables, tables_optimizer, training), each by name.
+        tensors: by group (dense, average, optimizer, tables, tables_optimizer, training, phases), each by name.
         state: what JSON can hold: step, epoch, row, best epoch and such.
         meta: what the checkpoint belongs to: the configuration, the digest of the log, versions.
     """
@@ -144,10 +146,10 @@ def rewind(folder: Path, path: Path) -> Path:
     return chosen
 
 
-def prune(folder: Path, keep: int, best: Path | None) -> None:
-    """Remove all but the last `keep` complete checkpoints and the best."""
+def prune(folder: Path, keep: int, also: Collection[Path] = ()) -> None:
+    """Remove all but the last `keep` complete checkpoints, and those of `also`."""
     complete = [path for path in _steps(folder) if Bundle.is_complete(path)]
-    kept = {*complete[-keep:], best}
+    kept = {*complete[-keep:], *also}
     for path in _steps(folder):
         if path not in kept:
             _remove(path)
@@ -177,5 +179,7 @@ def _remove(path: Path) -> None:
 
 def _refuse_non_finite(group: str, tensors: dict[str, Tensor], path: Path) -> None:
     for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        # What was seen of the tasks in the last step is NaN where a task was absent.
+        seen = tensor[~tensor.isnan()] if group == "training" and name.endswith(SEEN) else tensor
+        if tensor.is_floating_point() and not bool(torch.isfinite(seen).all()):
             raise BundleError("A checkpoint holds values that are not finite", where=path, found=f"{group}: {name}", do="Go on from an earlier one.")

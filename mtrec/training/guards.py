@@ -28,7 +28,7 @@ def check_losses(mean_T: Tensor, tasks: list[str], batch: Batch, step: int) -> N
 def check_total(total: Tensor, weights_T: Tensor, tasks: list[str], batch: Batch, step: int) -> None:
     """Before the backward pass: the weighted sum of the tasks' losses."""
     if not bool(total.isfinite()):
-        _refuse("weight", weights_T, tasks, batch, step)
+        _refuse("weight", weights_T if weights_T.dim() == 1 else weights_T.sum(0), tasks, batch, step)
         raise TrainingError("The sum of the tasks' losses is not finite", where=place(batch, step), do=_NOTHING)
 
 

@@ -12,8 +12,9 @@ from mtrec.store import append_line, atomic_file, sweep
 
 __all__ = ["RunDirectory", "differences", "identity"]
 
-# A run that goes on may still be told to log elsewhere.
-_FREE = ("tracking", "run_dir")
+# A run that goes on, or is done, may still be told to log elsewhere, to be judged otherwise, or to serve otherwise what it has learnt.
+_FREE = ("tracking", "run_dir", "evaluation", "score")
+_FREE_OF_TASKS = ("calibration",)
 
 
 class RunDirectory:
@@ -60,6 +61,8 @@ class RunDirectory:
     def begin(self, config: Config) -> None:
         """Write the configuration of a new run, or see that a run which has a checkpoint goes on with the same one.
 
+        How such a run is judged and served may change: its `evaluation`, its `score` and the calibration of its tasks become those of `config`.
+
         Raises:
             ConfigError: listing the keys that differ.
             BundleError: if the directory cannot be written.
@@ -77,12 +80,20 @@ class RunDirectory:
             raise BundleError("The directory cannot be written", where=self.path, found=error, do="Check its rights, or set run_dir.") from error
         sweep(self.path)
         sweep(self.checkpoints)
-        text = to_yaml(config)
-        if not any(self.checkpoints.glob("step-*")) and (not self.config_file.is_file() or self.config_file.read_text(encoding="utf-8") != text):
+        if any(self.checkpoints.glob("step-*")):
+            if self.config_file.is_file():
+                before = self.config()
+                after = before.model_copy(update={key: getattr(config, key) for key in ("evaluation", "score", "tasks")})
+                if after != before:
+                    self._write(after)
+        elif not self.config_file.is_file() or self.config_file.read_text(encoding="utf-8") != to_yaml(config):
             # Nothing was trained yet, so that a mistake in the first configuration can be mended in place.
             (self.path / "mlflow_run_id").unlink(missing_ok=True)
-            with atomic_file(self.config_file) as aside:
-                aside.write_text(text, encoding="utf-8")
+            self._write(config)
+
+    def _write(self, config: Config) -> None:
+        with atomic_file(self.config_file) as aside:
+            aside.write_text(to_yaml(config), encoding="utf-8")
 
     def logger(self, also: Callable[[dict[str, float], int], None]) -> Callable[[dict[str, float], int, int], None]:
         """What appends {name: value} of a step and epoch to metrics.jsonl, a line each, and tells them on."""
@@ -111,7 +122,9 @@ class RunDirectory:
 
 def identity(config: Config) -> dict[str, Any]:
     """What makes a run the one that it is: its configuration, and the order of its tasks, in which labels and logits stand."""
-    return {**{key: value for key, value in dump(config).items() if key not in _FREE}, "task_order": list(config.tasks)}
+    kept = {key: value for key, value in dump(config).items() if key not in _FREE}
+    kept["tasks"] = {name: {key: value for key, value in task.items() if key not in _FREE_OF_TASKS} for name, task in kept["tasks"].items()}
+    return {**kept, "task_order": list(config.tasks)}
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[str]:

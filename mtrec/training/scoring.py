@@ -11,28 +11,38 @@ import torch
 from torch import Tensor
 
 from mtrec import ranks
-from mtrec.data.labels import read_labels, read_weights
+from mtrec.data.extended import ExtendedLog
+from mtrec.data.labels import read_labels
 from mtrec.data.log import LogFiles
 from mtrec.data.reader import FILLER, Reader
+from mtrec.data.weights import read_weights
 from mtrec.errors import DataError, TrainingError
 from mtrec.features.feature_set import Encoded, FeatureSet
-from mtrec.schema import Task
+from mtrec.schema import Roles, Task
 from mtrec.training.assemble import RankingModel
 from mtrec.types import Batch, Cursor
 
-__all__ = ["SCORING_ROWS", "Scores", "score", "score_log", "score_table"]
+__all__ = ["SCORING_ROWS", "Scores", "evaluating", "score", "score_log", "score_table"]
 
 SCORING_ROWS = 16_384  # Rows scored at a time; it bounds memory only.
 
 
 class Scores(NamedTuple):
-    """Attributes: predictions [rows, T] in label units, each task by itself (given its condition); labels, mask [rows, T]; weight, row [rows]."""
+    """What the model says of rows, and what happened.
+
+    Attributes:
+        predictions: [rows, T] in label units, each task by itself (given its condition).
+        labels, mask: [rows, T].
+        weight, row: [rows].
+        logits: [rows, T] as the model gives them, from which everything that is served follows.
+    """
 
     predictions: npt.NDArray[np.float32]
     labels: npt.NDArray[np.float32]
     mask: npt.NDArray[np.bool_]
     weight: npt.NDArray[np.float32]
     row: npt.NDArray[np.int64]
+    logits: npt.NDArray[np.float32]
 
 
 @torch.no_grad()
@@ -43,32 +53,33 @@ def score(model: RankingModel, reader: Reader) -> Scores:
         TrainingError: if a score is not finite.
     """
     parts: list[tuple[Tensor, ...]] = []
-    with _evaluating(model):
+    with evaluating(model):
         for batch in reader.in_order():
-            predictions = model.outputs.conditional(model(batch))
+            logits = model(batch)
+            predictions = model.outputs.conditional(logits)
             if not bool(predictions.isfinite().all()):
                 raise TrainingError("A score is not finite", where=f"{reader.path}, row {batch.cursor.row} on", do="Lower the learning rates.")
-            parts.append((predictions, batch.labels, batch.label_mask, batch.weight, batch.row))
+            parts.append((predictions, batch.labels, batch.label_mask, batch.weight, batch.row, logits))
     if not parts:
         num_tasks = len(model.outputs.is_binary)
         none = np.zeros((0, num_tasks), dtype=np.float32)
-        return Scores(none, none, none.astype(np.bool_), none[:, 0], none[:, 0].astype(np.int64))
+        return Scores(none, none, none.astype(np.bool_), none[:, 0], none[:, 0].astype(np.int64), none)
     return Scores(*(column.numpy() for column in _of_all_ranks([torch.cat(column) for column in zip(*parts, strict=True)])))
 
 
 @torch.no_grad()
 def score_table(model: RankingModel, features: FeatureSet, table: pa.Table) -> Tensor:
     """The logits of raw rows, encoded here, slice by slice. [rows, T]"""
-    with _evaluating(model):
+    with evaluating(model):
         starts = range(0, max(table.num_rows, 1), SCORING_ROWS)
         return torch.cat([model(_to_batch(features.encode(table.slice(start, SCORING_ROWS), strict=False))) for start in starts])
 
 
-def score_log(model: RankingModel, features: FeatureSet, log: LogFiles, tasks: dict[str, Task], weight: str | None) -> Scores:
+def score_log(model: RankingModel, features: FeatureSet, log: LogFiles | ExtendedLog, tasks: dict[str, Task], roles: Roles) -> Scores:
     """Score and label all raw rows of a log.
 
     Args:
-        weight: the column of row weights, if there is one.
+        roles: which columns the row weights are made of.
 
     Raises:
         DataError: if there are no rows, or a label is out of range.
@@ -76,8 +87,9 @@ def score_log(model: RankingModel, features: FeatureSet, log: LogFiles, tasks: d
     parts = []
     for table in log.slices():
         labels = read_labels(table, tasks)
-        predictions = model.outputs.conditional(score_table(model, features, table)).numpy()
-        parts.append((predictions, labels.values, labels.mask, read_weights(table, weight), np.arange(table.num_rows)))
+        logits = score_table(model, features, table)
+        predictions = model.outputs.conditional(logits).numpy()
+        parts.append((predictions, labels.values, labels.mask, read_weights(table, roles).weight, np.arange(table.num_rows), logits.numpy()))
     if not parts:
         raise DataError("There are no rows to judge", where=", ".join(log.files))
     return Scores(*(np.concatenate(column) for column in zip(*parts, strict=True)))
@@ -88,14 +100,14 @@ def _of_all_ranks(columns: list[Tensor]) -> list[Tensor]:
     if ranks.world_size() == 1:
         return columns
     columns = [ranks.gather_rows(column) for column in columns]
-    row = columns[-1]
+    row = columns[Scores._fields.index("row")]
     order = row.argsort(stable=True)
     order = order[row[order] != FILLER]
     return [column[order] for column in columns]
 
 
 @contextmanager
-def _evaluating(model: RankingModel) -> Iterator[None]:
+def evaluating(model: RankingModel) -> Iterator[None]:
     was_training = model.training
     model.eval()
     try:

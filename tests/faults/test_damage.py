@@ -46,6 +46,7 @@ def cases(loaded: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ca
         prepared.sample()
         for split in prepared.rows:
             list(prepared.reader(split, 256).in_order())
+            prepared.columns(split)
 
     return {
         "prepared": Case(loaded.prepared.path, read_prepared),

@@ -88,23 +88,23 @@ def test_rewind_takes_only_whole_checkpoints_of_the_folder(tmp_path: Path) -> No
 
 def test_prune_keeps_the_last_and_the_best(tmp_path: Path) -> None:
     paths = fill(tmp_path, 1, 2, 3, 4, 5)
-    checkpoint.prune(tmp_path, 2, paths[0])
+    checkpoint.prune(tmp_path, 2, [paths[0]])
     assert sorted(tmp_path.iterdir()) == [paths[0], paths[3], paths[4]]
-    checkpoint.prune(tmp_path, 2, None)
+    checkpoint.prune(tmp_path, 2)
     assert sorted(tmp_path.iterdir()) == paths[3:]
 
 
 def test_prune_counts_only_complete_ones(tmp_path: Path) -> None:
     paths = fill(tmp_path, 1, 2, 3)
     (paths[2] / MANIFEST).unlink()
-    checkpoint.prune(tmp_path, 2, None)
+    checkpoint.prune(tmp_path, 2)
     assert sorted(tmp_path.iterdir()) == paths[:2]
 
 
 def test_steps_are_numbers_even_when_they_are_long(tmp_path: Path) -> None:
     _, long = fill(tmp_path, 999_999_999, 1_000_000_000)
     assert checkpoint.latest(tmp_path) == long
-    checkpoint.prune(tmp_path, 1, None)
+    checkpoint.prune(tmp_path, 1)
     assert list(tmp_path.iterdir()) == [long]
 
 

@@ -66,7 +66,7 @@ def test_a_log_without_rows_cannot_be_judged(tiny: Any, loaded: Any, tmp_path: A
     pq.write_table(pq.read_table(tiny.log).slice(0, 0), tmp_path / "empty.parquet")
     log = LogFiles(str(tmp_path / "empty.parquet"), [*loaded.features.input_columns, "is_click", "is_buy", "play_seconds"])
     with pytest.raises(DataError, match="empty.parquet"):
-        score_log(loaded.model, loaded.features, log, loaded.config.tasks, None)
+        score_log(loaded.model, loaded.features, log, loaded.config.tasks, loaded.config.log.roles)
 
 
 def test_null_inputs_have_scores(tiny: Any, loaded: Any) -> None:

@@ -21,15 +21,16 @@ def trainer(tiny: Any, trained: Any, tmp_path_factory: pytest.TempPathFactory) -
 
     def make(*overrides: str) -> Any:
         from mtrec.jobs.prepare import prepare
-        from mtrec.training.assemble import build_losses, build_model, build_weighting
+        from mtrec.training.assemble import build_model
+        from mtrec.training.objective import build_objective
         from mtrec.training.trainer import Trainer
 
         config = tiny.config("by-hand", "model.towers.dropout=0", *overrides)
         prepared = prepare(config)
+        model = build_model(config, prepared)
         return Trainer(
-            build_model(config, prepared),
-            build_losses(config.tasks),
-            build_weighting(config),
+            model,
+            build_objective(config, model, prepared),
             prepared.reader("train", config.training.batch_size, config.seed),
             list(config.tasks),
             config.training,
@@ -155,7 +156,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(trainer: TrainerOf, p
 
 def test_a_weighting_that_is_not_finite_is_named(trainer: TrainerOf) -> None:
     made = trainer()
-    made.weighting.weights = lambda signals: torch.tensor([1.0, torch.nan, 1.0])
+    made.objective.weighting.weights = lambda signals: torch.tensor([1.0, torch.nan, 1.0])
     before = weights_of(made)
     with pytest.raises(TrainingError, match="weight of buy is not finite"):
         made._step(first_batch(made))
@@ -164,7 +165,7 @@ def test_a_weighting_that_is_not_finite_is_named(trainer: TrainerOf) -> None:
 
 def test_the_weighting_never_sees_a_loss_that_is_not_finite(trainer: TrainerOf) -> None:
     made = trainer()
-    made.weighting.weights = lambda signals: pytest.fail("it was asked")
+    made.objective.weighting.weights = lambda signals: pytest.fail("it was asked")
     with pytest.raises(TrainingError):
         made._step(poison_weights(made, first_batch(made)))
 

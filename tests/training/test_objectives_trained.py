@@ -1,0 +1,72 @@
+"""Every weighting and aggregator trains, goes on bit for bit where it was stopped, and leaves a model that can be exported."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mtrec import registry
+
+SHORT = ("training.epochs=1", "training.batch_size=200", "training.early_stopping=null", "training.optimizers.embeddings.lr=0.05")
+ARCHITECTURES = {
+    "mmoe": "{kind: mmoe, num_experts: 2, expert_hidden: [8]}",
+    "ple": "{kind: ple, expert_hidden: [[8], [8]]}",
+    "home": "{kind: home, expert_width: 8}",
+}
+WEIGHTINGS = {name: name for name in registry.names("weightings") if name not in ("equal", "rmtl")}
+WEIGHTINGS |= {
+    "fixed": "{kind: fixed, weights: [1.0, 2.0, 0.5]}",
+    "dwa": "{kind: dwa, window: 1}",
+    "coba": "{kind: coba, valid_every: 2, warm_up: 1}",
+}
+WEIGHTINGS |= {"gradnorm": "{kind: gradnorm, warm_up: 1}", "gradnorm_at_layer": "{kind: gradnorm, warm_up: 1, norms: last_layer}"}
+PARTS = {
+    **{name: f"objective.weighting={text}" for name, text in WEIGHTINGS.items()},
+    **{name: f"objective.aggregator={name}" for name in registry.names("aggregators")},
+    "both": "objective={weighting: {kind: gradnorm, warm_up: 1}, aggregator: pcgrad}",
+    "sam": "training.sharpness={rho: 0.05}",
+    "sam_and_aligned": "{}",
+}
+SAM_AND_ALIGNED = ("training.sharpness={rho: 0.05}", "objective.aggregator=aligned", "objective.weighting=famo")
+# One architecture for each part; the others are of the slow grid.
+QUICK = [(part, list(ARCHITECTURES)[place % 3]) for place, part in enumerate(PARTS)]
+
+
+@pytest.fixture(autouse=True)
+def without_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mtrec.jobs.train.evaluate_run", lambda loaded: {"tasks": {}})
+
+
+def trains_and_resumes(tiny: Any, part: str, architecture: str) -> Any:
+    words = SAM_AND_ALIGNED if part == "sam_and_aligned" else (PARTS[part],)
+    overrides = (*SHORT, f"model.architecture={ARCHITECTURES[architecture]}", *words)
+    whole, broken = (f"{how}-{part}-{architecture}" for how in ("whole", "broken"))
+    run = tiny.train(whole, *overrides)
+    tiny.train(broken, *overrides, stop_at=3)
+    tiny.train(broken, *overrides)
+    assert tiny.state(broken) == tiny.state(whole)
+    return run
+
+
+def exports(run: Any) -> None:
+    from mtrec.jobs.export import export_run
+    from mtrec.jobs.load import load_run
+
+    assert (Path(export_run(load_run(run.path)).path) / "model.pt").is_file()
+
+
+@pytest.mark.parametrize(("part", "architecture"), QUICK)
+def test_trains_and_resumes(tiny: Any, part: str, architecture: str) -> None:
+    trains_and_resumes(tiny, part, architecture)
+
+
+@pytest.mark.parametrize(("part", "architecture"), [("gradnorm", "mmoe"), ("pcgrad", "ple"), ("sam", "home")])
+def test_exports(tiny: Any, part: str, architecture: str) -> None:
+    exports(tiny.train(f"exported-{part}", *SHORT, f"model.architecture={ARCHITECTURES[architecture]}", PARTS[part]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("part", PARTS)
+def test_all_train_resume_and_export(tiny: Any, part: str, architecture: str) -> None:
+    exports(trains_and_resumes(tiny, part, architecture))

@@ -18,12 +18,14 @@ class BatchLosses(NamedTuple):
     Attributes:
         per_sample: [B, T], not weighted; 0 where the label is unknown.
         mean: [T], weighted mean over the known rows; 0, with gradient 0, where the task is absent.
+        share: [B, T], what the loss of each row counts in that mean, constant.
         present: [T] bool, whether the known rows of the task weigh anything.
     """
 
     per_sample: Tensor
     mean: Tensor
     present: Tensor
+    share: Tensor
 
 
 class TaskLosses(nn.Module):
@@ -64,8 +66,20 @@ class TaskLosses(nn.Module):
         if known_weight_T is None:
             known_weight_T = self.known_weight(mask_BT, weight_B)
         present_T = known_weight_T > 0
+        divisor_T = torch.where(present_T, known_weight_T, 1.0)
         sum_T = (weight_B.unsqueeze(1) * per_sample_BT).sum(dim=0)
-        return BatchLosses(per_sample_BT, sum_T / torch.where(present_T, known_weight_T, 1.0), present_T)
+        share_BT = weight_B.unsqueeze(1) * mask_BT / divisor_T
+        return BatchLosses(per_sample_BT, sum_T / divisor_T, present_T, share_BT)
+
+    def total(self, losses: BatchLosses, weights: Tensor) -> Tensor:
+        """The loss of a step, a scalar: the sum over the tasks of weight times mean loss, times the tasks' own weights.
+
+        Args:
+            weights: [T], or [B, T] for each row of its own.
+        """
+        if weights.dim() == 1:
+            return (weights * self.task_weight_T * losses.mean).sum()
+        return (weights * self.task_weight_T * losses.share * losses.per_sample).sum()
 
     @staticmethod
     def known_weight(mask_BT: Tensor, weight_B: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mtrec.errors import ConfigError, DataError
 from mtrec.evaluation.evaluate import judged
+from mtrec.evaluation.metrics.gauc import gauc
 from mtrec.schema import Task
 
 __all__ = ["BaselineData", "lightgbm_baseline"]
@@ -49,6 +50,7 @@ def lightgbm_baseline(
     seed: int,
     threads: int,
     progress: Callable[[str], None] | None = None,
+    groups: NDArray[np.int64] | None = None,
 ) -> dict[str, Any]:
     """Fits on train, stops on valid (AUC or RMSE), judges on test: `{"tasks": as evaluate gives them, "rounds": {task: n}, "seconds": ..}`.
 
@@ -60,6 +62,7 @@ def lightgbm_baseline(
         seed: of the trees.
         threads: how many LightGBM may use.
         progress: called with the name of each task once it is done.
+        groups: [n] of the rows of `test`; with it binary tasks have `gauc_impressions` too.
 
     Raises:
         ConfigError: LightGBM is not installed.
@@ -83,6 +86,9 @@ def lightgbm_baseline(
             last = parts[2]
             predicted = np.asarray(model.predict(last.features, num_threads=threads)) if len(last.labels) else np.zeros(0)
             report[name] = judged(task.kind, predicted, last.labels, last.weight, where=f"baseline of task `{name}`")
+            if groups is not None and task.kind == "binary":
+                within = groups[test.mask[:, column]]
+                report[name]["gauc_impressions"] = gauc(predicted, last.labels, within, last.weight, mean="impressions", where=name).to_json()
             rounds[name] = int(model.best_iteration) or int(model.current_iteration())
         if progress is not None:
             progress(name)

@@ -5,6 +5,7 @@ from typing import Any
 
 from mtrec.evaluation.baseline import lightgbm_baseline
 from mtrec.evaluation.baseline_data import baseline_data
+from mtrec.evaluation.judged import groups_of_rows
 from mtrec.jobs.load import Loaded
 
 __all__ = ["baseline_of"]
@@ -18,6 +19,8 @@ def baseline_of(loaded: Loaded, split: str, progress: Callable[[str], None]) -> 
     """
     config = loaded.config
     train, valid, judged_on = (baseline_data(loaded.prepared, name) for name in ("train", "valid", split))
+    columns, names = loaded.prepared.columns(split), config.evaluation.group
+    groups = groups_of_rows(columns, names, config) if columns is not None and names else None
     threads = config.training.threads or 2
-    found = lightgbm_baseline(train, valid, judged_on, config.tasks, config.seed, threads, lambda task: progress(f"lightgbm: {task}"))
+    found = lightgbm_baseline(train, valid, judged_on, config.tasks, config.seed, threads, lambda task: progress(f"lightgbm: {task}"), groups)
     return {"baselines": {"lightgbm": found}}

@@ -5,9 +5,9 @@ from fnmatch import fnmatchcase
 
 from mtrec.registry import names, part, suggest
 from mtrec.schema import Features, Log, Task, output_names
-from mtrec.sections import HistoryEntry, Model
+from mtrec.sections import HistoryEntry, Model, Objective
 
-__all__ = ["faults_across_sections"]
+__all__ = ["faults_across_sections", "faults_of_objective"]
 
 
 def faults_across_sections(
@@ -25,6 +25,25 @@ def faults_across_sections(
         *_of_gate_features(features, model),
         *_of_score(tasks, score),
     ]
+
+
+def faults_of_objective(objective: Objective, tasks: dict[str, Task], model: Model) -> Iterator[tuple[str, str]]:
+    """Weightings and aggregators that do not fit the tasks or the architecture; each part by itself has been checked."""
+    weighting, aggregator, architecture = objective.weighting, objective.aggregator, model.architecture.kind
+    if aggregator is not None and len(tasks) == 1:
+        yield "objective.aggregator", "there is one task, whose gradient is left as it is: take null."
+    if aggregator is not None and architecture == "single_task":
+        text = "'single_task' parts the tasks before anything that they share but the tables: no gradients meet. Take null, or another architecture."
+        yield "objective.aggregator", text
+    if weighting.kind == "fixed" and (weights := weighting.options.get("weights")) and (len(weights) != len(tasks) or not any(weights)):
+        yield "objective.weighting.weights", f"there are {len(weights)} weights. Expected {len(tasks)}, one a task ({', '.join(tasks)}), not all 0."
+    if weighting.options.get("norms") == "last_layer" and not _has_last_shared_layer(architecture):
+        fitting = ", ".join(name for name in names("architectures") if _has_last_shared_layer(name))
+        yield "objective.weighting.norms", f"{architecture!r} has no last shared layer: take `cut`, or one of the architectures {fitting}."
+
+
+def _has_last_shared_layer(architecture: str) -> bool:
+    return hasattr(part("architectures", architecture)[0], "last_shared_layer")
 
 
 def _of_log(log: Log) -> Iterator[tuple[str, str]]:
@@ -66,13 +85,16 @@ def _of_tasks(tasks: dict[str, Task]) -> Iterator[tuple[str, str]]:
             yield f"{path}.outputs", "only a task with `given` has conditional and joint outputs."
         if task.kind == "regression" and task.label.at_least is not None:
             yield f"{path}.label.at_least", "this makes a binary label of a regression task."
-        if task.positive_weight != 1.0 and (task.kind != "binary" or (task.loss is not None and task.loss.kind != "bce")):
-            yield f"{path}.positive_weight", "it is for binary tasks with the loss bce: of others it is not known how it shifts what they predict."
+        plain = task.loss is None or (task.loss.kind == "bce" and not task.loss.options.get("smoothing"))
+        if task.positive_weight != 1.0 and not (task.kind == "binary" and plain):
+            text = "it is for binary tasks with the loss bce, without smoothing: of others it is not known how it shifts what they predict."
+            yield f"{path}.positive_weight", text
         if task.calibration is not None and task.kind != "binary":
             yield f"{path}.calibration", "it is for probabilities, and this task is not binary."
         if task.loss is not None:
-            fitting = ("bce",) if task.kind == "binary" else ("mse", "huber")
-            if task.loss.kind in ("bce", "mse", "huber") and task.loss.kind not in fitting:
+            kinds = {name: part("losses", name)[0].kinds for name in names("losses")}
+            fitting = [name for name, of in kinds.items() if task.kind in of]
+            if task.loss.kind in kinds and task.loss.kind not in fitting:
                 yield f"{path}.loss.kind", f"{task.loss.kind!r} is not a loss of a {task.kind} task. Expected one of {', '.join(fitting)}."
 
 

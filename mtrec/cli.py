@@ -194,7 +194,11 @@ def check_artifact(path: Annotated[Path, typer.Argument(metavar="DIR")]) -> None
 
 
 @app.command("list")
-def list_parts(folder: Annotated[str, typer.Argument(metavar="PARTS", help="architectures, encoders, losses, transforms, weightings.")]) -> None:
+def list_parts(
+    folder: Annotated[
+        str, typer.Argument(metavar="PARTS", help="aggregators, architectures, encoders, gates, losses, poolings, transforms, weightings.")
+    ],
+) -> None:
     """List the parts of one kind with their ideas and options."""
     from mtrec.console import console
     from mtrec.jobs.listing import list_parts as job

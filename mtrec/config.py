@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, Field, NonNegativeInt, ValidationError
 
 from mtrec import registry
-from mtrec.checks import faults_across_sections
+from mtrec.checks import faults_across_sections, faults_of_objective
 from mtrec.errors import ConfigError
 from mtrec.expansion import faults_of_expansion, with_sequences_written_out
 from mtrec.schema import Features, Log, Part, Strict, Task
@@ -192,6 +192,7 @@ def parse(values: dict[str, Any], where: str | None = None) -> Config:
         faults += _faults_of_training(config)
         faults += _faults_of_sessions(config) if not faults else []
         faults += _faults_of_model(config.model) if not faults else []
+        faults += [f"{path}: {text}" for path, text in faults_of_objective(config.objective, config.tasks, config.model)] if not faults else []
     if faults or config is None:
         count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
         raise ConfigError(f"The configuration has {count}", where=where, do="\n  " + "\n  ".join(faults))

@@ -35,7 +35,7 @@ class TaskLosses(nn.Module):
     `task_weight_T`, the tasks' own weights, is kept here for who adds up the tasks; the means do not hold it.
 
     Args:
-        losses: one a task, [B], [B] -> [B].
+        losses: one a task, logits [B], labels [B] -> [B]; one with `reads_mask`, whose rows depend on each other, is told which labels are known.
         task_weights: the `weight` of each task in the configuration.
     """
 
@@ -61,7 +61,10 @@ class TaskLosses(nn.Module):
         # Before the loss, not only after it: 0 times a NaN gradient is NaN.
         safe_logits_BT = torch.where(mask_BT, logits_BT, 0.0)
         safe_labels_BT = torch.where(mask_BT, labels_BT.to(logits_BT.dtype), 0.0)
-        columns = [loss(safe_logits_BT[:, task], safe_labels_BT[:, task]) for task, loss in enumerate(self.losses)]
+        columns = []
+        for task, loss in enumerate(self.losses):
+            more = [mask_BT[:, task]] if getattr(loss, "reads_mask", False) else []
+            columns.append(loss(safe_logits_BT[:, task], safe_labels_BT[:, task], *more))
         per_sample_BT = torch.where(mask_BT, torch.stack(columns, dim=1), 0.0)
         if known_weight_T is None:
             known_weight_T = self.known_weight(mask_BT, weight_B)

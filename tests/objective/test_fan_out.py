@@ -184,3 +184,21 @@ def test_gradients_of_half_precision_are_combined_in_single() -> None:
     assert_close(gramian(gradients)[0], torch.tensor([4.0, 2**-7, 2**-7, 2**-7]))
     found = weighted_sum([1.0] * 4, gradients)[0]
     assert found.dtype == torch.bfloat16 and torch.equal(found, torch.full((4,), 1.0 + 2**-7, dtype=torch.bfloat16))
+
+
+def test_a_conflict_at_the_activation_may_be_agreement_at_the_embedding() -> None:
+    """Two rows look up one id: their gradients are apart at the activation, and add up at the embedding."""
+    table = nn.Embedding(1, 1)
+    seen: list[Tensor] = []
+
+    def combine(gradients: Gradients) -> list[Tensor]:
+        seen.append(gramian(gradients)[0, 1])
+        return weighted_sum([1.0, 1.0], gradients)
+
+    activations = table(torch.zeros(2, dtype=torch.int64))
+    of_tasks = torch.tensor([[[2.0], [-1.0]], [[1.0], [3.0]]])
+    own = fan_out([activations], 2, combine)
+    at_table = [torch.autograd.grad(activations, table.weight, of, retain_graph=True)[0] for of in of_tasks]
+    sum((own[task][0] * of_tasks[task]).sum() for task in range(2)).backward()
+    assert float(seen[0]) == -1.0 and float((at_table[0] * at_table[1]).sum()) == 4.0
+    assert float(table.weight.grad) == 5.0

@@ -3,6 +3,7 @@
 Shapes: B rows.
 """
 
+from pydantic import Field, NonNegativeFloat
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -12,7 +13,13 @@ __all__ = ["BCE", "Config"]
 
 
 class Config(Strict):
-    """Nothing to choose."""
+    """Options of binary cross-entropy.
+
+    Attributes:
+        smoothing: e, with which a label y is taken for y (1 - e) + e / 2; what is predicted then keeps off 0 and 1 by e / 2 in the same way.
+    """
+
+    smoothing: NonNegativeFloat = Field(default=0.0, lt=1)
 
 
 class BCE(nn.Module):
@@ -25,7 +32,10 @@ class BCE(nn.Module):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
+        self.smoothing = config.smoothing
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """[B], [B] -> [B]"""
+        if self.smoothing > 0:
+            labels = labels * (1 - self.smoothing) + self.smoothing / 2
         return functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")

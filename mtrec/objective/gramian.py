@@ -4,6 +4,7 @@ Shapes: T tasks, P tasks present in the batch, N elements of the cut.
 """
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -39,7 +40,7 @@ def _wide(part: Tensor) -> Tensor:
     return part.to(torch.promote_types(part.dtype, torch.float32))
 
 
-class GramianAggregator(nn.Module):
+class GramianAggregator(nn.Module, ABC):
     """g = sum_t w_t g_t with w from the Gramian G = J J^T of the tasks' gradients, the rows of J.
 
     A task whose gradient is zero, such as one that the batch knows no label of, is left out of the problem and has the weight 0. On several
@@ -67,6 +68,6 @@ class GramianAggregator(nn.Module):
             weights_T[present] = self.solve(gramian_TT[present][:, present], present)
         return weights_T
 
+    @abstractmethod
     def solve(self, gramian_PP: Tensor, present_T: Tensor) -> Tensor:
         """The weights of the tasks that are present, float64 [P]; present_T [T] bool says which they are."""
-        raise NotImplementedError

@@ -5,6 +5,7 @@ An ordinary run is one `Fit`. The trainer keeps in its checkpoints which phase i
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Fit", "Phase"]
 
 
-class Phase:
+class Phase(ABC):
     """One stretch.
 
     Attributes:
@@ -34,17 +35,17 @@ class Phase:
     def go_on(self) -> None:
         """Once the trainer has taken over a snapshot from within this phase."""
 
+    @abstractmethod
     def batches(self, epoch: int, row: int) -> Iterator[Any]:
         """What `step` takes, from a row of an epoch on."""
-        raise NotImplementedError
 
+    @abstractmethod
     def step(self, batch: Any) -> None:
         """Learn from a batch, and count it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def end_epoch(self) -> bool:
         """Judge an epoch; whether it was the last one of this phase."""
-        raise NotImplementedError
 
     def end(self) -> None:
         """Before another phase begins."""

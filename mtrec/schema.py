@@ -25,6 +25,7 @@ __all__ = [
     "TimeFormat",
     "TransformPart",
     "VectorFeature",
+    "as_list",
     "output_names",
 ]
 
@@ -74,7 +75,8 @@ def _by(key: str) -> BeforeValidator:
     return BeforeValidator(lambda value: {key: value} if isinstance(value, str) else value)
 
 
-def _as_list(value: object) -> object:
+def as_list(value: object) -> object:
+    """One value as a list of it."""
     return value if isinstance(value, list) else [value]
 
 
@@ -134,7 +136,7 @@ class Join(Strict):
     """A table whose columns are added to each row that has its key; the key must be unique there."""
 
     source: str | list[str]
-    on: Annotated[list[str], BeforeValidator(_as_list)] = Field(min_length=1)
+    on: Annotated[list[str], BeforeValidator(as_list)] = Field(min_length=1)
 
 
 class Split(Strict):
@@ -213,7 +215,7 @@ class NumberFeature(Strict):
     """Columns of numbers by name or glob; each transform, or chain of transforms, gives one input of the model."""
 
     column: str
-    transforms: list[Annotated[list[TransformPart], BeforeValidator(_as_list)]] = Field(
+    transforms: list[Annotated[list[TransformPart], BeforeValidator(as_list)]] = Field(
         default=[[TransformPart(kind="standard")], [TransformPart(kind="quantile_rank")]], min_length=1
     )
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Tag, field_validator
 
-from mtrec.schema import Part, Strict
+from mtrec.schema import Part, Strict, as_list
 
 __all__ = [
     "Checkpoints",
@@ -55,10 +55,6 @@ def _duration(text: str) -> str:
 Duration = Annotated[str, BeforeValidator(_duration)]
 
 
-def _as_list(value: object) -> object:
-    return value if isinstance(value, list) else [value]
-
-
 class _PointInTime(Strict):
     """What a row may see of events: those with `time + delay` strictly before the row's time (`as_of: event`), or before the start of the
     row's day (`day`), which is what a nightly job can serve.
@@ -69,7 +65,7 @@ class _PointInTime(Strict):
 
     as_of: Literal["event", "day"] = "event"
     delay: Duration = "0s"
-    events: Annotated[list[str], BeforeValidator(_as_list)] = Field(default=["log"], min_length=1)
+    events: Annotated[list[str], BeforeValidator(as_list)] = Field(default=["log"], min_length=1)
 
 
 class History(_PointInTime):
@@ -78,7 +74,7 @@ class History(_PointInTime):
     `where` names a column; only events where it is 1 count.
     """
 
-    by: Annotated[list[str], BeforeValidator(_as_list)] = Field(min_length=1)
+    by: Annotated[list[str], BeforeValidator(as_list)] = Field(min_length=1)
     where: str | None = None
     keep: list[str] = Field(min_length=1)
     last: PositiveInt = 50
@@ -98,7 +94,7 @@ class Counters(_PointInTime):
     """
 
     of: list[str]
-    by: list[Annotated[list[str], BeforeValidator(_as_list)]] = Field(min_length=1)
+    by: list[Annotated[list[str], BeforeValidator(as_list)]] = Field(min_length=1)
     windows: list[str] = Field(default=["all"])
     half_life: Duration | None = None
     smoothing: NonNegativeFloat = 20.0
@@ -251,8 +247,8 @@ class Evaluation(Strict):
     intervals; 0 leaves them out.
     """
 
-    group: Annotated[list[str], BeforeValidator(_as_list)] = []
-    slices: Annotated[list[str], BeforeValidator(_as_list)] = []
+    group: Annotated[list[str], BeforeValidator(as_list)] = []
+    slices: Annotated[list[str], BeforeValidator(as_list)] = []
     bootstrap: NonNegativeInt = 200
 
 

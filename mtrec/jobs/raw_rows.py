@@ -22,11 +22,11 @@ def requests(source: str | list[str], needed: Sequence[str], joins: Sequence[Joi
     Raises:
         DataError: if a column is missing, or a row is earlier than the state.
     """
-    lacking = _lacking(source, needed, joins, state)
-    if state is None or not lacking:
+    history = HistoryState.open(state) if state is not None else None
+    lacking = _lacking(source, needed, joins, history)
+    if history is None or not lacking:
         yield from LogFiles(source, needed, joins).slices()
         return
-    history = HistoryState.open(state)
     for table in LogFiles(source, [name for name in [*needed, *history.inputs] if name not in lacking], joins).slices():
         added = history.add(table)
         for name in lacking:
@@ -39,7 +39,7 @@ def later_log(source: list[str], needed: Sequence[str], config: Config, state: P
 
     Files whose rows are events only are not read again: what is made of them stays as the state has it.
     """
-    lacking = _lacking(source, needed, config.log.join, state)
+    lacking = _lacking(source, needed, config.log.join, HistoryState.open(state) if state is not None else None)
     log = LogFiles(source, [name for name in needed if name not in lacking], config.log.join)
     plan = plan_of_history(config, available_columns(source, config.log.join)) if lacking else None
     if plan is None:
@@ -49,7 +49,7 @@ def later_log(source: list[str], needed: Sequence[str], config: Config, state: P
     return ExtendedLog(log, scratch / "columns.parquet", lacking)
 
 
-def _lacking(source: str | list[str], needed: Sequence[str], joins: Sequence[Join], state: Path | None) -> list[str]:
-    declared = HistoryState.open(state).plan.columns.names if state is not None else []
+def _lacking(source: str | list[str], needed: Sequence[str], joins: Sequence[Join], history: HistoryState | None) -> list[str]:
+    declared = history.plan.columns.names if history is not None else []
     present = available_columns(source, joins).names
     return [name for name in needed if name in declared and name not in present]

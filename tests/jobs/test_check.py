@@ -47,8 +47,8 @@ def test_a_log_that_does_not_fit_ends_with_3(tiny: Any, call: Call, tmp_path: Pa
     assert code == 3 and "no rows" in err
 
 
-def test_wrong_configurations_end_with_2(tiny: Any, call: Call) -> None:
-    assert call("check", tiny.folder / "nowhere.yaml")[0] == 2
+def test_wrong_configurations_end_with_2(tiny: Any, call: Call, tmp_path: Path) -> None:
+    assert call("check", tmp_path / "nowhere.yaml")[0] == 2
     assert call("check", tiny.file("wrong"), "training.epoch=3")[0] == 2
 
 

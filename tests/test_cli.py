@@ -96,7 +96,7 @@ def assert_paragraph(told: tuple[int, str, str], code: int, *texts: str) -> None
 
 
 def test_configuration_faults_end_with_2(tiny: Any, trained: Any, call: Call) -> None:
-    assert_paragraph(call("train", tiny.folder / "none.yaml"), 2, "none.yaml")
+    assert_paragraph(call("train", tiny.folder / "never-written.yaml"), 2, "never-written.yaml")
     assert_paragraph(call("train", tiny.file("faulty"), "training.epoch=3", "model.embedding_dim=5"), 2, "training.epoch:", "epochs", "multiple of 4")
     assert_paragraph(call("train", tiny.file("trained"), "training.epochs=9"), 2, "training.epochs was 2, is 9")
     assert_paragraph(call("evaluate", trained.path, "--split", "holdout"), 2, "holdout")
@@ -136,7 +136,7 @@ def test_what_nobody_expected_ends_with_1(trained: Any, call: Call, monkeypatch:
 
 
 def test_debug_shows_the_traceback_and_keeps_the_code(tiny: Any, call: Call) -> None:
-    code, _, stderr = call("train", tiny.folder / "none.yaml", "--debug")
+    code, _, stderr = call("train", tiny.folder / "never-written.yaml", "--debug")
     assert code == 2 and "Traceback" in stderr and stderr.rstrip().splitlines()[-1].startswith("error: ")
 
 

@@ -38,7 +38,7 @@ def test_a_leak_ends_with_3_after_the_report(tiny: Any, call: Call, tmp_path: Pa
 
 
 def test_a_log_that_does_not_fit_ends_with_3(tiny: Any, call: Call, tmp_path: Path) -> None:
-    assert call("check", tiny.file("none"), f"log.source={tmp_path}/none.parquet")[0] == 3
+    assert call("check", tiny.file("no-log"), f"log.source={tmp_path}/none.parquet")[0] == 3
     pq.write_table(impressions(50), tmp_path / "late.parquet")
     code, _, err = call("check", tiny.file("late"), f"log.source={tmp_path}/late.parquet", "log.split.valid_from=0")
     assert code == 3 and "train" in err

@@ -126,11 +126,11 @@ def evaluate(
         raise ConfigError("There is no such baseline", found=baseline, expected="lightgbm")
     loaded = load_run(run)
     report = evaluate_run(loaded, split, log, baseline is not None, lambda what: typer.echo(f"{what} done"), search_score, seeds * single_task)
-    tell(loaded, report)
     _show(run)
     if search_score:
         search = report["score_search"]
         typer.echo(f"score: {search.get('reason') or search['chosen']['weights']}")
+    tell(loaded, report)  # A slow store is waited for when all is shown.
 
 
 @app.command()

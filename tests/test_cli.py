@@ -170,6 +170,13 @@ def test_the_whole_journey(tiny: Any, call: Call, tmp_path: Path) -> None:
     assert abs(one - other).max() <= 1e-6
 
 
+def test_figures_are_shown_before_a_store_is_waited_for(tiny: Any, trained: Any, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = shutil.copytree(trained.path, tiny.folder / "runs" / "shown")
+    monkeypatch.setattr("mtrec.jobs.tell.tell", lambda *_: print("told"))
+    code, out, err = call("evaluate", run, "--search-score")
+    assert code == 0 and out.index("report.html") < out.index("score: ") < out.index("told"), err
+
+
 def test_from_is_an_option(tiny: Any, call: Call) -> None:
     file = tiny.file("from", training={"epochs": 2, "batch_size": 128, "threads": 1, "early_stopping": None, "checkpoints": {"keep": 9}})
     assert call("train", file)[0] == 0

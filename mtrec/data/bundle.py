@@ -1,13 +1,13 @@
 """A prepared log on disk, opened: what its rows hold and the readers of its splits."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mtrec.data.followers import NAME as FOLLOWERS
-from mtrec.data.reader import Reader
+from mtrec.data.reader import Reader, opened
 from mtrec.errors import DataError
 from mtrec.store import Bundle
 from mtrec.types import IdField
@@ -76,15 +76,17 @@ class Prepared:
         path = self.path / f"{split}.columns.parquet"
         return self._read(path) if path.is_file() else None
 
+    def row_groups(self, split: str) -> Iterator[pa.Table]:
+        """The prepared rows of a split as they lie in its file, a row group at a time; nothing where it has no rows."""
+        path = self.path / f"{split}.parquet"
+        if path.is_file():
+            with opened(path) as file:
+                yield from (file.read_row_group(group) for group in range(file.num_row_groups))
+
     def sample(self) -> pa.Table:
         """Held-out rows as they stood in the log."""
         return self._read(self.path / "sample.parquet")
 
     def _read(self, where: Path) -> pa.Table:
-        try:
-            # Not by read_table: it would take a folder named `year=2017` above the bundle for a column.
-            with pq.ParquetFile(where, page_checksum_verification=True) as file:
-                return file.read()
-        except (pa.ArrowException, OSError) as error:
-            found = str(error).partition("\n")[0]
-            raise DataError("A prepared file is damaged", where=where, found=found, do="Remove the bundle and run prepare again.") from error
+        with opened(where) as file:  # Not by read_table: it would take a folder named `year=2017` above the bundle for a column.
+            return file.read()

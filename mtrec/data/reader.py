@@ -20,9 +20,27 @@ from mtrec.data.block import Block, joined, ragged
 from mtrec.errors import DataError
 from mtrec.types import Batch, Cursor
 
-__all__ = ["FILLER", "Reader"]
+__all__ = ["FILLER", "Reader", "opened"]
 
 FILLER = -1  # The `row` of a row that only fills up the share of a rank: its labels are unknown and it weighs nothing.
+
+
+@contextlib.contextmanager
+def opened(path: Path, where: str | None = None) -> Iterator[pq.ParquetFile]:
+    """A prepared file, to read in the block.
+
+    Args:
+        where: what is read of it, if it is a part.
+
+    Raises:
+        DataError: if it cannot be read, or a page's checksum does not fit.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            yield file
+    except (pa.ArrowException, OSError) as error:
+        found = str(error).partition("\n")[0]
+        raise DataError("A prepared file is damaged", where=where or path, found=found, do="Remove the bundle and run prepare again.") from error
 
 
 class Reader:
@@ -142,20 +160,11 @@ class Reader:
 
     def _outline(self) -> tuple[list[int], list[str]]:
         """The sizes of the row groups and the names of the columns."""
-        with self._open(str(self.path)) as file:
+        with opened(self.path) as file:
             return [file.metadata.row_group(index).num_rows for index in range(file.num_row_groups)], file.schema_arrow.names
 
-    @contextlib.contextmanager
-    def _open(self, where: str) -> Iterator[pq.ParquetFile]:
-        try:
-            with pq.ParquetFile(self.path, page_checksum_verification=True) as file:
-                yield file
-        except (pa.ArrowException, OSError) as error:
-            found = str(error).partition("\n")[0]
-            raise DataError("A prepared file is damaged", where=where, found=found, do="Remove the bundle and run prepare again.") from error
-
     def _load(self, group: int) -> Block:
-        with self._open(f"{self.path}, row group {group}") as file:
+        with opened(self.path, f"{self.path}, row group {group}") as file:
             table = file.read_row_group(group)
         num_rows = table.num_rows
         numbers = np.empty((num_rows, len(self._columns["n."])), dtype=np.float32)

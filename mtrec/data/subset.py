@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
@@ -42,7 +41,8 @@ def write_subset(whole: Prepared, path: Path, chosen: Chosen, config: Config) ->
         return Prepared(path)
     meta = Bundle.open(whole.path, KIND).meta
     rows = {split: sum(int(mine.sum()) for mine in chosen[split].values()) for split in SPLITS}
-    digest = hashlib.sha256(json.dumps([whole.digest, path.name]).encode()).hexdigest()
+    splits = [meta["sections"]["log"]["split"], config.log.split.model_dump()]
+    digest = hashlib.sha256(json.dumps([whole.digest, *splits]).encode()).hexdigest()
     sums = {split: LabelSums(list(config.tasks)) for split in SPLITS}
     with Bundle.create(path, KIND, meta | {"rows": rows, "sampling": None, "digest": digest}, replace=True) as bundle:
         for name in ("features.safetensors", "sample.parquet"):
@@ -53,7 +53,7 @@ def write_subset(whole: Prepared, path: Path, chosen: Chosen, config: Config) ->
             raw = {split: files.enter_context(RowGroups(bundle.path / f"{split}.columns.parquet")) for split in ("valid", "test")}
             for source in ("valid", "test"):
                 columns, start = whole.columns(source), 0
-                for table in _row_groups(whole.path / f"{source}.parquet"):
+                for table in whole.row_groups(source):
                     mine = {split: pa.array(chosen[split][source][start : start + table.num_rows]) for split in SPLITS}
                     for split in SPLITS:
                         _add(sums[split], table.filter(mine[split]), config.log.roles)
@@ -79,8 +79,3 @@ def _add(sums: LabelSums, table: pa.Table, roles: Roles) -> None:
 def _facts(sums: LabelSums, roles: Roles) -> dict[str, dict[str, Any]]:
     known_rates = roles.weight is None or roles.sampling_rate is None  # Of a product, neither factor can be told.
     return {task: {"known": found["known"], "mean": found["mean"] if known_rates else None} for task, found in sums.facts().items()}
-
-
-def _row_groups(path: Path) -> Any:
-    with pq.ParquetFile(path, page_checksum_verification=True) as file:
-        yield from (file.read_row_group(group) for group in range(file.num_row_groups))

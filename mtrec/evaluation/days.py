@@ -1,5 +1,6 @@
 """The days of a log, and the rows of one of them."""
 
+from collections.abc import Sequence
 from datetime import date
 
 import numpy as np
@@ -63,23 +64,23 @@ def on_day(scored: Scored, day: date, config: Config) -> Scored:
     Raises:
         DataError: if their times are not kept, or none is of that day.
     """
-    mine = rows_of(scored.columns, day, config)
+    mine = rows_of(scored.columns, [day], config)[0]
     assert scored.columns is not None
     if not mine.any():
         raise DataError("No judged row is of that day", found=day.isoformat(), do="Remove the run's folder: the log was another one.")
     return Scored(Scores(*(column[mine] for column in scored.scores)), scored.columns.filter(pa.array(mine)))  # type: ignore[arg-type]
 
 
-def rows_of(columns: pa.Table | None, day: date, config: Config) -> NDArray[np.bool_]:
-    """Which rows are of a day, [rows].
+def rows_of(columns: pa.Table | None, days: Sequence[date], config: Config) -> list[NDArray[np.bool_]]:
+    """For each day, which rows are of it, [rows].
 
     Raises:
         DataError: if their times are not kept.
     """
     if columns is None:
         raise DataError("The times of the judged rows are not kept", where=_clock(config), do="Remove the run's folder and train it again.")
-    mine: NDArray[np.bool_] = np.asarray(_dates(columns, config)) == np.datetime64(day)
-    return mine
+    found = np.asarray(_dates(columns, config))
+    return [found == np.datetime64(day) for day in days]
 
 
 def _clock(config: Config) -> str:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from mtrec.config import Config
-from mtrec.evaluation.compare import ROWS_ONLY
 from mtrec.evaluation.input_drift_page import moved_inputs
 from mtrec.evaluation.table import ABSENT, MAIN_METRIC, cells, metric_text, number, remarks
 from mtrec.schema import output_names
@@ -125,7 +124,7 @@ def _calibration(report: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _limits(report: Mapping[str, Any]) -> Iterator[str]:
-    yield f"- {ROWS_ONLY}"
+    yield "- Intervals cover the choice of judged rows only, not that of the seed of training."
     reasons: dict[str, list[str]] = {}
     for task, name, found in _values(report):
         if found["value"] is None:

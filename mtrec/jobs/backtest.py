@@ -5,13 +5,14 @@ from functools import partial
 from typing import Any
 
 from mtrec.config import Config
+from mtrec.data.bundle import Prepared
 from mtrec.errors import ConfigError, DataError
 from mtrec.evaluation.backtest_report import write_backtest
 from mtrec.evaluation.days import days_of_log, on_day
 from mtrec.evaluation.full_report import report_of
 from mtrec.jobs.days import cold_day, refuse_phases, warm_day
-from mtrec.jobs.load import Loaded
 from mtrec.jobs.scored import scored
+from mtrec.training.run import RunDirectory
 
 __all__ = ["backtest"]
 
@@ -40,12 +41,15 @@ def backtest(config: Config, num_days: int, progress: Callable[[str, int], None]
     days = days_of_log(config)
     if len(days) < num_days + 2:
         raise DataError("The log has too few days", where="--days", found=f"{len(days)} days with rows", expected=f"{num_days} and two before them")
-    done, judged, last = list[Loaded](), [], days[-num_days - 2 :]
+    judged, last = [], days[-num_days - 2 :]
+    done: tuple[Prepared, RunDirectory] | None = None  # The prepared log of the first day, and the run of the last one.
     for trained, valid, test in zip(last, last[1:], last[2:], strict=False):
         told = partial(_told, progress, f"{test} ")
-        done.append(warm_day(config, done[0], done[-1], (trained, valid, test), told) if warm and done else cold_day(config, valid, test, told))
-        run, found = done[-1].run.path, on_day(scored(done[-1], "test"), test, config)
-        judged.append({"day": test.isoformat(), "valid": valid.isoformat(), "run": str(run), **report_of(found.scores, config, found.columns)})
+        loaded = warm_day(config, *done, (trained, valid, test), told) if warm and done else cold_day(config, valid, test, told)
+        done = (done[0] if done else loaded.prepared, loaded.run)
+        run, found = str(loaded.run.path), on_day(scored(loaded, "test"), test, config)
+        judged.append({"day": test.isoformat(), "valid": valid.isoformat(), "run": run, **report_of(found.scores, config, found.columns)})
+        del loaded  # Its model and tables make room for the next one's.
     report = {"format": 1, "name": config.name, "warm": warm, "zone": config.log.time.zone, "days": judged}
     write_backtest(config.run_path, report)
     return report

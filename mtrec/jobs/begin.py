@@ -6,6 +6,7 @@ from typing import NamedTuple
 from mtrec import ranks
 from mtrec.config import Config
 from mtrec.data.bundle import Prepared
+from mtrec.errors import BundleError
 from mtrec.training import checkpoint
 from mtrec.training.run import RunDirectory
 
@@ -33,7 +34,13 @@ def opened(config: Config, start_from: Path | None) -> tuple[RunDirectory, check
 
 
 def best_checkpoint(run: RunDirectory) -> Path:
-    """The checkpoint of the best epoch of a run that has one."""
+    """The checkpoint of the best epoch of a run.
+
+    Raises:
+        BundleError: if no epoch is done yet, or the last checkpoint is damaged.
+    """
     last = checkpoint.latest(run.checkpoints)
-    assert last is not None
-    return checkpoint.step_path(run.checkpoints, checkpoint.load(last).state["best_step"])
+    best: int | None = checkpoint.state(last)["best_step"] if last is not None else None
+    if best is None:
+        raise BundleError("The run has no finished epoch yet", where=run.path, do="Let `mtrec train` go on.")
+    return checkpoint.step_path(run.checkpoints, best)

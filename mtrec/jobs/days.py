@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import date
 
 from mtrec.config import Config
+from mtrec.data.bundle import Prepared
 from mtrec.data.split import SPLITS
 from mtrec.data.subset import write_subset
 from mtrec.errors import ConfigError
@@ -12,6 +13,7 @@ from mtrec.jobs.begin import Beginning, best_checkpoint
 from mtrec.jobs.load import Loaded, load_run
 from mtrec.jobs.train import train
 from mtrec.training import checkpoint
+from mtrec.training.run import RunDirectory
 
 __all__ = ["cold_day", "refuse_phases", "warm_day"]
 
@@ -21,7 +23,7 @@ def cold_day(config: Config, valid: date, test: date, progress: Callable[[str, i
     return load_run(train(split_at(config, valid, test, f"backtest/{test}"), progress).path)
 
 
-def warm_day(config: Config, first: Loaded, before: Loaded, days: tuple[date, date, date], progress: Callable[[str, int], None]) -> Loaded:
+def warm_day(config: Config, whole: Prepared, before: RunDirectory, days: tuple[date, date, date], progress: Callable[[str, int], None]) -> Loaded:
     """The run of a day: one epoch over the day that has newly come in, from the best weights, optimizers and averages of the run before.
 
     Its rows are encoded as the features of the first day were fitted, so ids that have come since share the row of unknown ones. Schedules of
@@ -29,19 +31,18 @@ def warm_day(config: Config, first: Loaded, before: Loaded, days: tuple[date, da
     was trained before: where these are others, for the first day was, it is another run.
 
     Args:
-        first: the first day, whose prepared log holds all later days as they were held out.
-        before: the day before.
+        whole: the prepared log of the first day, which holds all later days as they were held out.
+        before: the run of the day before.
         days: what it trains on, chooses on, and is judged on.
     """
     _, valid, test = days
-    weights = best_checkpoint(before.run)
+    weights = best_checkpoint(before)
     config = split_at(config, valid, test, f"backtest-warm/{test}-{checkpoint.digest(weights)[:16]}")
     config = config.model_copy(update={"training": config.training.model_copy(update={"epochs": 1})})
-    whole = first.prepared
-    held_out = {source: whole.columns(source) for source in ("valid", "test")}
-    chosen = {split: {name: rows_of(columns, day, config) for name, columns in held_out.items()} for split, day in zip(SPLITS, days, strict=True)}
+    held_out = {source: rows_of(whole.columns(source), days, config) for source in ("valid", "test")}
+    chosen = {split: {source: rows[place] for source, rows in held_out.items()} for place, split in enumerate(SPLITS)}
     prepared = write_subset(whole, whole.path.with_name(f"{whole.path.name}-{test}"), chosen, config)
-    return load_run(train(config, progress, beginning=Beginning(prepared, weights)).path)
+    return load_run(train(config, progress, beginning=Beginning(prepared, weights)).path, prepared)
 
 
 def refuse_phases(config: Config) -> None:
@@ -51,5 +52,5 @@ def refuse_phases(config: Config) -> None:
         ConfigError: if it is trained in phases, each of which begins anew.
     """
     if config.needs_sessions:
-        found = config.objective.weighting.kind
-        raise ConfigError("This weighting trains in phases, which cannot go on from day to day", where="objective.weighting", found=found)
+        found, do = config.objective.weighting.kind, "Leave out --warm: each day is then trained anew."
+        raise ConfigError("This weighting trains in phases, which cannot go on from day to day", where="objective.weighting.kind", found=found, do=do)

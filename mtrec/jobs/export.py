@@ -10,7 +10,7 @@ from mtrec.errors import ConfigError
 from mtrec.export.torchscript import ParityReport, export_artifact
 from mtrec.jobs.load import Loaded
 from mtrec.training.scoring import score_table
-from mtrec.training.tracking import RUN_ID, NoTracking, open_tracker
+from mtrec.training.tracking import reopen_tracker
 
 __all__ = ["HISTORY", "export_run"]
 
@@ -47,7 +47,7 @@ def export_run(loaded: Loaded, out: str | Path | None = None, kind: str = "torch
         beside={HISTORY: prepared.history} if prepared.history is not None else None,
         replace=out is None,
     )
-    tracker = open_tracker(config.tracking, run.path, config.name, trains=False) if (run.path / RUN_ID).is_file() else NoTracking()
+    tracker = reopen_tracker(config.tracking, run.path, config.name)
     tracker.log_bundle(report.path, "artifact")
     tracker.close()
     return report

@@ -29,7 +29,6 @@ def facts_of(loaded: Loaded, columns: pa.Table | None) -> dict[str, Any]:
         "parameters": parameters,
         "rows": {split: prepared.rows[split] for split in SPLITS},
         "labels": labels,
-        "seed": config.seed,
         "environment": loaded.run.environment() or {"versions": "unknown"},
     }
     return {"run": found | ({"judged_times": times} if times else {})}

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 from mtrec.config import Config
 from mtrec.data.bundle import Prepared
-from mtrec.errors import BundleError
 from mtrec.features.feature_set import FeatureSet
+from mtrec.jobs.begin import best_checkpoint
 from mtrec.jobs.calibrate import calibrate
 from mtrec.jobs.prepare import load_features
 from mtrec.jobs.prepared import prepared_to_judge
@@ -34,22 +34,21 @@ def path_from(run: RunDirectory, prepared: Prepared) -> str:
     return os.path.relpath(prepared.path.resolve(), run.path.resolve())
 
 
-def load_run(path: str | os.PathLike[str]) -> Loaded:
+def load_run(path: str | os.PathLike[str], prepared: Prepared | None = None) -> Loaded:
     """Open a run with the weights of its best epoch, averaged if it averages, calibrated if its configuration says so.
+
+    Args:
+        prepared: the rows that it is judged by, where they are at hand; else those that it was trained on.
 
     Raises:
         BundleError: if no run lies there, no epoch is done yet, or something is damaged.
     """
     run = RunDirectory.existing(os.fspath(path))
     config = run.config()
-    last = checkpoint.latest(run.checkpoints)
-    snapshot = checkpoint.load(last) if last is not None else None
-    if snapshot is None or snapshot.state["best_step"] is None:
-        raise BundleError("The run has no finished epoch yet", where=path, do="Let `mtrec train` go on.")
-    best = checkpoint.step_path(run.checkpoints, snapshot.state["best_step"])
-    if snapshot.state["best_step"] != snapshot.state["step"]:
-        snapshot = checkpoint.load(best)
-    prepared = prepared_to_judge(config, os.path.normpath(run.path.resolve() / snapshot.meta["prepared"]))
+    best = best_checkpoint(run)
+    snapshot = checkpoint.load(best)
+    if prepared is None:
+        prepared = prepared_to_judge(config, os.path.normpath(run.path.resolve() / snapshot.meta["prepared"]))
     model = build_model(config, prepared)
     load_judged_weights(model, snapshot)
     model.eval()

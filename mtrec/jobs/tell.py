@@ -6,7 +6,7 @@ from mtrec.data.split import SPLITS
 from mtrec.evaluation.figures import figures
 from mtrec.jobs.load import Loaded
 from mtrec.training.stopping import REPORT_FILES
-from mtrec.training.tracking import RUN_ID, NoTracking, open_tracker
+from mtrec.training.tracking import reopen_tracker
 
 __all__ = ["tell"]
 
@@ -18,7 +18,7 @@ def tell(loaded: Loaded, report: dict[str, Any]) -> None:
     """
     run, config, history = loaded.run, loaded.config, loaded.run.history()
     where = report["split"] if report["split"] in SPLITS else "log"
-    tracker = open_tracker(config.tracking, run.path, config.name, trains=False) if (run.path / RUN_ID).is_file() else NoTracking()
+    tracker = reopen_tracker(config.tracking, run.path, config.name)
     tracker.log_metrics({f"{where}/{name}": value for name, value in figures(report).items()}, history[-1]["step"] if history else 0)
     for name in REPORT_FILES:
         tracker.log_file(run.path / name)

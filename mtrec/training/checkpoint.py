@@ -1,10 +1,11 @@
 """Checkpoints: everything that a run needs to go on bit for bit, in safetensors and JSON."""
 
+import contextlib
 import json
 import logging
 import re
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +19,7 @@ from mtrec import ranks
 from mtrec.errors import BundleError
 from mtrec.store import MANIFEST, Bundle, digest_of
 
-__all__ = ["KIND", "Snapshot", "digest", "latest", "load", "prune", "rewind", "save", "step_path", "versions"]
+__all__ = ["KIND", "Snapshot", "digest", "latest", "load", "prune", "rewind", "save", "state", "step_path", "versions"]
 
 KIND = "checkpoint"
 SEEN = ("losses_after_T", "valid_losses_T", "norm_T", "cosine_TT")
@@ -97,16 +98,32 @@ def load(path: Path) -> Snapshot:
         BundleError: if it is damaged, or holds a weight that is not finite.
     """
     bundle = Bundle.open(path, KIND)
-    try:
-        tensors: dict[str, dict[str, Tensor]] = {}
+    tensors: dict[str, dict[str, Tensor]] = {}
+    with _reading(path):
         for name in sorted(name for name in bundle.files if name.endswith(".safetensors")):
             tensors.setdefault(name.rpartition("-")[0], {}).update(load_file(bundle.path / name))
-        state = json.loads((bundle.path / "state.json").read_text(encoding="utf-8"))
-    except (SafetensorError, OSError, ValueError) as error:
-        raise BundleError("The checkpoint cannot be read", where=path, found=error, do="Go on from another one with `--from`.") from error
     for group, found in tensors.items():
         _refuse_non_finite(group, found, path)
-    return Snapshot(tensors, state, bundle.meta)
+    return Snapshot(tensors, state(path), bundle.meta)
+
+
+def state(path: Path) -> dict[str, Any]:
+    """The state of a checkpoint whose hashes have been checked already, without its tensors.
+
+    Raises:
+        BundleError: if it cannot be read.
+    """
+    with _reading(path):
+        found: dict[str, Any] = json.loads((path / "state.json").read_text(encoding="utf-8"))
+    return found
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (SafetensorError, OSError, ValueError) as error:
+        raise BundleError("The checkpoint cannot be read", where=path, found=error, do="Go on from another one with `--from`.") from error
 
 
 def digest(path: Path) -> str:

@@ -20,7 +20,7 @@ from typing import Any, Literal
 from mtrec.sections import Tracking
 from mtrec.store import atomic_file
 
-__all__ = ["RUN_ID", "MlflowTracking", "NoTracking", "Tracker", "open_tracker"]
+__all__ = ["RUN_ID", "MlflowTracking", "NoTracking", "Tracker", "open_tracker", "reopen_tracker"]
 
 RUN_ID = "mlflow_run_id"
 _NAME = re.compile(r"[A-Za-z0-9_.\-/]+")
@@ -67,6 +67,11 @@ def open_tracker(tracking: Tracking, run_path: Path, name: str, trains: bool = T
         trains: whether the run is training from here on; what only adds to it leaves it running, finished, failed or killed, as it was.
     """
     return NoTracking() if tracking.kind == "none" else MlflowTracking(tracking, run_path, name, trains)
+
+
+def reopen_tracker(tracking: Tracking, run_path: Path, name: str) -> Tracker:
+    """The tracker of a run that is over, to add to it: how the run ended stays as it was; `NoTracking` for a run that was never tracked."""
+    return open_tracker(tracking, run_path, name, trains=False) if (run_path / RUN_ID).is_file() else NoTracking()
 
 
 class NoTracking(Tracker):

@@ -137,7 +137,7 @@ def test_parts_add_up_and_rows_that_fill_a_share_do_not_count(loaded: Any, found
     assert InputDrift(loaded.features, prepared.reader("train", 300)).report() == {}
 
 
-def test_ranges_and_vectors(tiny: Any) -> None:
+def test_ranges(tiny: Any) -> None:
     from mtrec.evaluation.input_drift import InputDrift
     from mtrec.features.feature_set import FeatureSet
     from mtrec.schema import Features

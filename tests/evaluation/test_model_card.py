@@ -44,7 +44,6 @@ def report(name: str = "t0") -> dict[str, Any]:
             "parameters": {"tables": 12345, "dense": 678},
             "rows": {"train": 1000, "valid": 100, "test": 1200},
             "labels": {"click": {split: {"known": 900.0, "mean": 0.025} for split in ("train", "valid", "test")}},
-            "seed": 7,
             "environment": {"torch": "2.9"},
             "judged_times": ["2017-11-01", "2017-11-30"],
         },
@@ -79,6 +78,7 @@ def test_each_part_says_what_the_report_says() -> None:
     assert "| click | 1.2500 (1.1000 to 1.4000) | – | – | platt, fitted on valid |" in found["Calibration"]
     assert found["Verdicts"] == "- Expert 2 is dead.\n- t0"
     assert found["What the features see"] == "- past: It sees the feedback of yesterday."
+    assert found["Limits"].startswith("- Intervals cover the choice of judged rows only, not that of the seed of training.\n")
     assert "- Undefined: click gauc\\_macro: void: history.past" in found["Limits"]
     assert "- Undefined: buy auc, buy logloss: no rows" in found["Limits"]
     assert (

@@ -1,6 +1,10 @@
 """`mtrec backtest`: each day by a model of the days before it, gone on with after a kill."""
 
+import gc
 import json
+import os
+import signal
+import weakref
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -153,6 +157,51 @@ def test_a_warm_backtest_goes_on_after_a_kill(values: Any) -> None:
 
 
 @pytest.mark.slow
+def test_warm_days_are_judged_by_other_groups(values: Any) -> None:
+    """What is kept beside the rows may change between two calls, and while a day is being trained: the rows are the same."""
+    from mtrec.jobs.backtest import backtest
+
+    run, stages = Path(values["run_dir"]).parent / "warm-regrouped", list[str]()
+    one_epoch = {"run_dir": str(run), "training": {**values["training"], "epochs": 1}}
+    by_kind, by_price = ({**one_epoch, "evaluation": {"group": [column]}} for column in ("kind", "price"))
+
+    def progress(stage: str, rows: int) -> None:
+        if stage == f"{DAYS[-1]} train" and rows:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(SystemExit):
+        backtest(config(values, **one_epoch), 2, progress, warm=True)
+    assert [path.name for path in run.glob("backtest-warm/*/checkpoints/step-*")] == ["step-000000001"]
+    grouped = backtest(config(values, **by_kind), 2, lambda stage, rows: stages.append(stage), warm=True)  # From that step on.
+    assert set(stages) == {f"{DAYS[-1]} train"}
+    again: list[str] = []
+    for other in (by_price, one_epoch, by_kind):
+        report = backtest(config(values, **other), 2, lambda stage, rows: again.append(stage), warm=True)
+        for one, two in zip(report["days"], grouped["days"], strict=True):
+            assert one["tasks"]["click"]["auc"]["value"] == two["tasks"]["click"]["auc"]["value"]
+            assert (one["tasks"]["click"].get("gauc_impressions") == two["tasks"]["click"]["gauc_impressions"]) == (other is by_kind)
+    assert report == grouped and not again
+
+
+def test_one_model_is_held_at_a_time(values: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mtrec.jobs.backtest import backtest
+    from mtrec.jobs.days import cold_day
+
+    models: list[weakref.ref[Any]] = []
+
+    def spied(*arguments: Any) -> Any:
+        gc.collect()
+        assert all(model() is None for model in models)
+        loaded = cold_day(*arguments)
+        models.append(weakref.ref(loaded.model))
+        return loaded
+
+    monkeypatch.setattr("mtrec.jobs.backtest.cold_day", spied)
+    backtest(config(values), 2)
+    assert len(models) == 2
+
+
+@pytest.mark.slow
 def test_a_warm_backtest_of_other_days_is_another_chain(values: Any) -> None:
     """With 3 days the last run goes on from the second, with 2 from the first: what the longer chain left is not taken for the shorter one's."""
     from mtrec.jobs.backtest import backtest
@@ -202,7 +251,7 @@ def test_what_cannot_be_tested_day_after_day_is_refused(values: Any) -> None:
     with pytest.raises(ConfigError, match="split by time"):
         backtest(config(values, log=by_hash), 1)
     in_phases = {"log": {**values["log"], "roles": values["log"]["roles"] | {"session": "user_id"}}, "objective": {"weighting": {"kind": "rmtl"}}}
-    with pytest.raises(ConfigError, match="trains in phases"):
+    with pytest.raises(ConfigError, match=r"trains in phases.*\(objective\.weighting\.kind\)\. Found: rmtl\. Leave out --warm"):
         backtest(config(values, **in_phases), 1, warm=True)
 
 

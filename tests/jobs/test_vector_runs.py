@@ -1,5 +1,6 @@
 """Frozen vectors from a configuration to an artifact."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,18 @@ def test_batches_carry_places_and_the_model_reads_vectors(folder: Path, loaded: 
     assert seen.numbers[:, 2:].numpy() == pytest.approx(expected, abs=1e-7)
     assert (expected == 0).all(axis=1).any() and seen.numbers.shape == (200, 9) and seen.id_lengths.shape == (1, 200)
     assert loaded.model.embeddings.shape.flat == 2 + WIDTH + 2 + 4
+
+
+def test_unknown_vectors_of_a_report_are_the_rows_of_zeros(folder: Path, loaded: Any) -> None:
+    inputs = json.loads(loaded.run.report_file.read_text())["inputs"]
+    parts = {"vectors of item_id": slice(0, WIDTH), "vectors of kind": slice(WIDTH, None)}
+    found = {each["name"]: each for each in inputs["ids"] if each["name"] in parts}
+    assert found.keys() == parts.keys() and (inputs["rows"], inputs["train_rows"]) == (200, 600)
+    for key, rows in (("unknown", slice(800, 1000)), ("unknown_in_train", slice(0, 600))):
+        vectors = vectors_of(folder, impressions(1000))[rows]
+        for name, columns in parts.items():
+            share = (vectors[:, columns] == 0).all(axis=1).mean()
+            assert 0 < share < 1 and found[name][key] == pytest.approx(share, abs=1e-12), (name, key)
 
 
 def test_training_leaves_the_vectors_as_they_are(folder: Path, loaded: Any) -> None:

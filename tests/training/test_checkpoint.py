@@ -146,6 +146,16 @@ def test_a_file_that_is_no_safetensors_is_refused(tmp_path: Path, monkeypatch: p
         checkpoint.load(tmp_path / "step-000000001")
 
 
+def test_the_state_is_read_without_the_tensors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (path,) = fill(tmp_path, 1)
+    whole = checkpoint.load(path)
+    monkeypatch.delattr(checkpoint, "load_file")
+    assert checkpoint.state(path) == whole.state and whole.state["step"] == 1
+    (path / "state.json").write_text("{")
+    with pytest.raises(BundleError, match="cannot be read"):
+        checkpoint.state(path)
+
+
 def test_copy_into_lists_all_differences_and_copies_nothing() -> None:
     live: dict[str, Tensor] = {"same": torch.zeros(2), "gone": torch.zeros(1), "wide": torch.zeros(2, 3)}
     saved = {"same": torch.ones(2), "new": torch.ones(4), "wide": torch.ones(2, 4)}

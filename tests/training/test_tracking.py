@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mtrec.sections import Tracking
-from mtrec.training.tracking import RUN_ID, MlflowTracking, NoTracking, _checked, _flatten, _mlflow_client, open_tracker
+from mtrec.training.tracking import RUN_ID, MlflowTracking, NoTracking, _checked, _flatten, _mlflow_client, open_tracker, reopen_tracker
 
 PARAMS = {"model": {"architecture": {"kind": "mmoe", "num_experts": 8}}, "features": {"ids": [{"column": "item id"}]}, "long": "x" * 7000}
 
@@ -85,6 +85,17 @@ def test_an_id_of_another_store_is_replaced(store: Tracking, run_path: Path, tmp
     (tmp_path / RUN_ID).write_text("0" * 32)
     open_tracker(store, tmp_path, "other").close()
     assert run_of(store, tmp_path)[1].info.run_name == "other"
+
+
+def test_a_run_that_is_over_is_added_to(store: Tracking, run_path: Path, tmp_path: Path) -> None:
+    assert type(reopen_tracker(store, tmp_path, "untold")) is NoTracking
+    (tmp_path / RUN_ID).write_text((run_path / RUN_ID).read_text())
+    before = run_of(store, tmp_path)[1].info
+    tracker = reopen_tracker(store, tmp_path, "shop")
+    tracker.log_metrics({"test/buy/auc": 0.25}, 3)
+    tracker.close()
+    run = run_of(store, tmp_path)[1]
+    assert run.data.metrics["test/buy/auc"] == 0.25 and (run.info.status, run.info.end_time) == (before.status, before.end_time)
 
 
 def test_an_odd_metric_name_is_told_once(store: Tracking, run_path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-__all__ = ["Log", "Result", "chosen_rate", "table"]
+__all__ = ["Log", "Result", "chosen_rate", "falling", "table"]
 
 BASES = ("mmoe", "shared_bottom")
 
@@ -90,14 +90,37 @@ def table(results: Sequence[Result], log: Log, seeds: Sequence[int], rows: Seque
     return "\n".join([f"## {log.name}", "", f"{len(seeds)} seeds. {mean_of}{_wins(finished, log)}", "", *lines, ""])
 
 
+def falling(results: Sequence[Result], related: Log, unrelated: Log, rows: Sequence[str]) -> str:
+    """The section of what it costs each architecture that the tasks are no longer related, by all seeds that both logs have.
+
+    Args:
+        rows: the architectures in the order of their lines.
+    """
+    costs: dict[str, dict[int, float]] = {}
+    for row in rows:
+        on = [_by_seed([each for each in results if (each.log, each.row) == (log.name, row)], log, 0) for log in (related, unrelated)]
+        costs[row] = {seed: unrelated.mean(on[1][seed].test) - related.mean(on[0][seed].test) for seed in sorted(on[0].keys() & on[1].keys())}
+    base = costs.get(BASES[0], {})
+    heads = ["architecture", "seeds", f"mean {related.metric}, {unrelated.name} less {related.name}", f"beyond {BASES[0]}'s"]
+    lines = [_line(heads), "|---|---|---|---|"]
+    for row, cost in costs.items():
+        own, both = np.array(list(cost.values())), [cost[seed] - base[seed] for seed in cost if seed in base and row != BASES[0]]
+        cells = [f"{found.mean():+.4f} ± {_half(found):.4f}" if len(found) > 1 else "" for found in (own, np.array(both))]
+        lines += [_line([row, str(len(own)), *cells])] if len(own) > 1 else []
+    return "\n".join(["## What it costs that the tasks are not related", "", *lines, ""]) if len(lines) > 2 else ""
+
+
 def _chosen(results: list[Result], log: Log, seeds: Sequence[int]) -> list[Result] | None:
     """The runs with the chosen learning rate, one a seed; None if one is missing."""
-    first = [each for each in results if each.seed == seeds[0]]
-    if not first:
-        return None
-    rate = chosen_rate(first, log)
-    by_seed = {each.seed: each for each in results if each.rate == rate}
+    by_seed = _by_seed(results, log, seeds[0])
     return [by_seed[seed] for seed in seeds] if by_seed.keys() >= set(seeds) else None
+
+
+def _by_seed(results: list[Result], log: Log, first_seed: int) -> dict[int, Result]:
+    """The runs with the learning rate that is chosen with the first seed."""
+    first = [each for each in results if each.seed == first_seed]
+    rate = chosen_rate(first, log) if first else None
+    return {each.seed: each for each in results if each.rate == rate}
 
 
 def _half(values: np.ndarray) -> float:

@@ -30,8 +30,6 @@ from benchmarks.machine import describe
 from mtrec.config import parse
 from mtrec.evaluation.evaluate import flat
 from mtrec.evaluation.verdict import mean_and_interval
-from mtrec.jobs.evaluate import evaluate_run
-from mtrec.jobs.load import load_run
 from mtrec.jobs.train import train
 
 ROWS = Path("benchmarks/results/objectives.jsonl")
@@ -131,7 +129,7 @@ def run(log: Log, method: str, seed: int, values: Method) -> Iterator[dict[str, 
     done = train(config, lambda stage, rows: ticks.append(time.process_time()) if stage == "train" else None)
     seconds = time.perf_counter() - started
     step_ms = 1000 * median(after - before for before, after in pairwise(ticks))
-    report = evaluate_run(load_run(done.path))
+    report = json.loads(done.report_file.read_text(encoding="utf-8"))
     common = {"log": log.name, "seed": seed, "digest": digest(values), "seconds": seconds}
     yield {**common, "method": method, "test": flat(report["tasks"]), "step_ms": step_ms}
     for name, control in report.get("controls", {}).items():

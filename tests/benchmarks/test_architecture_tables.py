@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from benchmarks.architecture_tables import Log, Result, chosen_rate, table
+from benchmarks.architecture_tables import Log, Result, chosen_rate, falling, table
 
 LOG = Log("demo", "complete_journey", "data/log", ("buy", "multi"), "auc")
 
@@ -59,3 +59,19 @@ def test_the_rate_is_chosen_on_valid_with_the_first_seed() -> None:
 @pytest.mark.parametrize("results", [[], [result("mmoe", 0, 0.7)], [result("mmoe", 1, 0.7)]])
 def test_an_architecture_with_a_seed_missing_has_no_line(results: list[Result]) -> None:
     assert "| mmoe |" not in table(results, LOG, [0, 1], ["mmoe"])
+
+
+def test_what_it_costs_that_tasks_are_not_related() -> None:
+    related, unrelated = (LOG._replace(name=name, metric="rmse") for name in ("sine 1.0", "sine 0.0"))
+    losses = {("mmoe", 1): [0.1, 0.2, 0.3], ("mmoe", 0): [0.2, 0.2, 0.3], ("shared_bottom", 1): [0.1, 0.1, 0.1], ("shared_bottom", 0): [0.3, 0.4]}
+    results = [
+        result(row, seed, value, metric="rmse")._replace(log=f"sine {correlation}.0")
+        for (row, correlation), values in losses.items()
+        for seed, value in enumerate(values)
+    ]
+    text = falling(results, related, unrelated, ["shared_bottom", "mmoe", "ple"])
+    # Costs of mmoe .1, 0, 0; of shared bottom, by the two seeds that both logs have, .2 and .3, which is .1 and .3 beyond mmoe's.
+    own, beyond = (12.7062 * math.sqrt(spread) / math.sqrt(2) for spread in (0.005, 0.02))
+    assert cells(text, "shared_bottom") == ["shared_bottom", "2", f"+0.2500 ± {own:.4f}", f"+0.2000 ± {beyond:.4f}"]
+    assert cells(text, "mmoe") == ["mmoe", "3", f"+0.0333 ± {4.3027 * 0.1 / 3:.4f}", ""]
+    assert "ple" not in text and falling([], related, unrelated, ["mmoe"]) == ""

@@ -10,30 +10,58 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mtrec.objective.cut import Gradients
+from mtrec.objective.cut import Factored, Gradients, dense
 
-__all__ = ["GramianAggregator", "gramian", "weighted_sum"]
+__all__ = ["GramianAggregator", "gramian", "square_lengths", "weighted_sum"]
 
 
 def gramian(gradients: Gradients) -> Tensor:
     """The inner products of the tasks' gradients, [T, T]; float32 or wider."""
-    flat = [[_wide(part).reshape(-1) for part in own] for own in gradients]
-    products_TT = flat[0][0].new_zeros(len(flat), len(flat))
+    each, tasks = [_prepared(own) for own in gradients], range(len(gradients))
     # Product by product: a product of matrices with so few endless rows is slower, and adds up without care for rounding.
-    for i, j in itertools.combinations_with_replacement(range(len(flat)), 2):
-        products_TT[i, j] = products_TT[j, i] = sum(torch.dot(one, other) for one, other in zip(flat[i], flat[j], strict=True))
-    return products_TT
+    products = {(i, j): _product(each[i], each[j]) for i, j in itertools.combinations_with_replacement(tasks, 2)}
+    return torch.stack([products[min(i, j), max(i, j)] for i in tasks for j in tasks]).view(len(tasks), len(tasks))
+
+
+def square_lengths(gradients: Gradients) -> Tensor:
+    """The diagonal of the Gramian, [T]."""
+    return torch.stack([_product(own, own) for own in map(_prepared, gradients)])
 
 
 def weighted_sum(weights: Sequence[float], gradients: Gradients) -> list[Tensor]:
     """sum_t w_t g_t, a tensor for each of the shared ones."""
-    found = []
-    for parts in zip(*gradients, strict=True):
-        total = _wide(parts[0]) * weights[0]
-        for weight, part in zip(weights[1:], parts[1:], strict=True):
-            total.add_(_wide(part), alpha=weight)
-        found.append(total.to(parts[0].dtype))
-    return found
+    return [_sum(weights, parts) for parts in zip(*gradients, strict=True)]
+
+
+def _prepared(own: Sequence[Tensor | Factored]) -> list[Tensor | Factored]:
+    """A task's gradients for inner products; of thin factors these are cheap enough for float64."""
+    return [
+        part._replace(left=part.left.double(), right=part.right.double()) if isinstance(part, Factored) else _wide(part).reshape(-1) for part in own
+    ]
+
+
+def _product(one: Sequence[Tensor | Factored], other: Sequence[Tensor | Factored]) -> Tensor:
+    total: Tensor = sum(_inner(*parts) for parts in zip(one, other, strict=True))  # type: ignore[assignment]
+    return total
+
+
+def _inner(one: Tensor | Factored, other: Tensor | Factored) -> Tensor:
+    if isinstance(one, Factored) and isinstance(other, Factored):
+        return ((one.left.T @ other.left) * (one.right @ other.right.T)).sum()  # <A B, C D> = <A' C, B D'>
+    assert isinstance(one, Tensor) and isinstance(other, Tensor)
+    return torch.dot(one, other)
+
+
+def _sum(weights: Sequence[float], parts: Sequence[Tensor | Factored]) -> Tensor:
+    factored = [part for part in parts if isinstance(part, Factored)]
+    if factored:
+        lefts = [_wide(part.left) * weight for weight, part in zip(weights, factored, strict=True)]
+        return (torch.cat(lefts, dim=1) @ torch.cat([_wide(part.right) for part in factored])).to(factored[0].dtype)
+    first, *others = map(dense, parts)
+    total = _wide(first) * weights[0]
+    for weight, part in zip(weights[1:], others, strict=True):
+        total.add_(_wide(part), alpha=weight)
+    return total.to(first.dtype)
 
 
 def _wide(part: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ def check_architecture(architecture: type[Any], config: BaseModel, expected_fail
     requires `fields` reads tokens, [B, number of tokens, D]; one with `takes` says which of the encoders' `gives` it reads. One with
     `needs_categories = True` gets the category of each task, a list of whole numbers from 0, as `categories`. A class with `num_parameters`,
     which takes the arguments of `__init__`, is held to it, and one with `task_output` to `forward(x) = tasks(shared(x))`, of which
-    `task_output(shared, t)` is task t, [B, output_width].
+    `task_output(shared, t)` is task t, [B, output_width], and all of which is what `tasks_apart` gives where `linear_gates(shared)` is not None.
 
     Args:
         architecture: the class.

@@ -92,7 +92,7 @@ def check_input_is_not_changed(architecture: type[Any], config: BaseModel) -> No
 
 
 def check_parts_make_the_whole(architecture: type[Any], config: BaseModel) -> None:
-    """`tasks(shared(x))` is `forward(x)`, and `task_output` one task of it."""
+    """`tasks(shared(x))` is `forward(x)`, `task_output` one task of it, and `tasks_apart`, where there is one, all of it."""
     if not hasattr(architecture, "task_output"):
         return
     model: Any = build(architecture, config).eval()
@@ -101,6 +101,10 @@ def check_parts_make_the_whole(architecture: type[Any], config: BaseModel) -> No
     assert torch.equal(model.tasks(shared), z_BTH), "tasks(shared(x)) is not forward(x)"
     for task in range(NUM_TASKS):
         assert_close(model.task_output(shared, task), z_BTH[:, task], rtol=1e-6, atol=1e-6)
+    gates = model.linear_gates(shared) if hasattr(model, "linear_gates") else None
+    if gates is not None:
+        experts_BEH, gate_x = shared
+        assert_close(model.tasks_apart([experts_BEH] * NUM_TASKS, gates.edge_logits(gate_x)), z_BTH, rtol=1e-6, atol=1e-6)
 
 
 def check_number_of_parameters(architecture: type[Any], config: BaseModel) -> None:

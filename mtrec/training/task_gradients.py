@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from mtrec import ranks
 from mtrec.model.ranker import Ranker
-from mtrec.objective.cut import Combine, Gradients, fan_out
-from mtrec.objective.gramian import GramianAggregator, gramian, weighted_sum
+from mtrec.objective.cut import Combine, Gradients, LinearRead, dense, fan_out, fan_out_read
+from mtrec.objective.gramian import GramianAggregator, gramian, square_lengths, weighted_sum
 from mtrec.types import FeatureBatch
 
 __all__ = ["Measure", "TaskGradients", "logits_apart"]
@@ -35,8 +35,15 @@ def logits_apart(ranker: Ranker, features: FeatureBatch, num_tasks: int, combine
             measure(shared, gradients)
         return combined
 
-    own = fan_out(shared, num_tasks, combine_and_measure)
-    logits_BT: Tensor = ranker.towers(torch.stack([architecture.task_output(own[task], task) for task in range(num_tasks)], dim=1))
+    gates = architecture.linear_gates(shared) if hasattr(architecture, "linear_gates") else None
+    if gates is None:
+        own = fan_out(shared, num_tasks, combine_and_measure)
+        z_BTH = torch.stack([architecture.task_output(own[task], task) for task in range(num_tasks)], dim=1)
+    else:
+        read = LinearRead(gates.edge_logits(shared[-1].detach()), gates.weight, gates.first_edge)
+        own, edge_logits_BG = fan_out_read(shared, num_tasks, combine_and_measure, read)
+        z_BTH = architecture.tasks_apart([experts_BEH for (experts_BEH,) in own], edge_logits_BG)
+    logits_BT: Tensor = ranker.towers(z_BTH)
     return logits_BT
 
 
@@ -73,8 +80,7 @@ class TaskGradients(nn.Module):
         """In the backward: from the gradients of the tasks at the cut to the one that goes on."""
         num_tasks = len(self.norm_T)
         if not self.cosines:
-            square_T = torch.stack([torch.stack(torch._foreach_norm(list(own))).float().square().sum() for own in gradients])
-            self._keep_norms(ranks.all_sum(square_T).sqrt())
+            self._keep_norms(ranks.all_sum(square_lengths(gradients)).sqrt())
             return weighted_sum([1.0] * num_tasks, gradients)
         gramian_TT = ranks.all_sum(gramian(gradients))
         self._keep_norms(gramian_TT.diagonal().sqrt())
@@ -88,17 +94,19 @@ class TaskGradients(nn.Module):
             return weighted_sum([plain] * len(gramian_TT), gradients)
         if isinstance(self.aggregator, GramianAggregator):
             return weighted_sum(self.aggregator.weights(gramian_TT).tolist(), gradients)
-        rows_TN = torch.stack([torch.cat([part.reshape(-1).float() for part in own]) for own in gradients])
+        elements = [[dense(part) for part in own] for own in gradients]
+        rows_TN = torch.stack([torch.cat([part.reshape(-1).float() for part in own]) for own in elements])
         combined_N: Tensor = self.aggregator(rows_TN, gramian_TT)
-        like = gradients[0]
+        like = elements[0]
         return [part.view_as(own).to(own.dtype) for part, own in zip(combined_N.split([own.numel() for own in like]), like, strict=True)]
 
     def _measure_at_layer(self, shared: Sequence[Tensor], gradients: Gradients) -> None:
         """Go on with the gradient of each task to the parameters of the layer, and no further: the tables are not reached."""
-        learns = [place for place, part in enumerate(shared) if part.requires_grad]
         found = []
         for own in gradients:
-            at_layer = torch.autograd.grad([shared[place] for place in learns], self._parameters_of_layer, [own[place] for place in learns], True)
+            # What is read by gates alone does not come from the layer: its output is what they weigh.
+            pairs = [(part, gradient) for part, gradient in zip(shared, own, strict=True) if part.requires_grad and isinstance(gradient, Tensor)]
+            at_layer = torch.autograd.grad([part for part, _ in pairs], self._parameters_of_layer, [gradient for _, gradient in pairs], True)
             found.append(torch.cat([part.flatten() for part in at_layer]))
         self._keep_norms(ranks.all_sum(torch.stack(found)).norm(dim=1))
 

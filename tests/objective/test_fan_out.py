@@ -9,8 +9,8 @@ from torch.testing import assert_close
 
 from mtrec import registry
 from mtrec.embeddings.tables import Embeddings
-from mtrec.objective.cut import Combine, Gradients, fan_out
-from mtrec.objective.gramian import gramian, weighted_sum
+from mtrec.objective.cut import Combine, Factored, Gradients, dense, fan_out
+from mtrec.objective.gramian import gramian, square_lengths, weighted_sum
 from mtrec.sections import EmbeddingOptimizer
 from mtrec.training.task_gradients import TaskGradients
 from mtrec.types import Batch, Cursor, IdField
@@ -184,6 +184,16 @@ def test_gradients_of_half_precision_are_combined_in_single() -> None:
     assert_close(gramian(gradients)[0], torch.tensor([4.0, 2**-7, 2**-7, 2**-7]))
     found = weighted_sum([1.0] * 4, gradients)[0]
     assert found.dtype == torch.bfloat16 and torch.equal(found, torch.full((4,), 1.0 + 2**-7, dtype=torch.bfloat16))
+
+
+def test_factors_have_the_inner_products_and_sums_of_what_they_are_factors_of() -> None:
+    torch.manual_seed(2)
+    factors = [[Factored(torch.randn(7, n), torch.randn(n, 5), torch.float32)] for n in (2, 3, 1)]
+    rows_TN, weights = rows_of([[dense(part) for part in own] for own in factors]), [0.5, -2.0, 3.0]
+    assert_close(gramian(factors), rows_TN.double() @ rows_TN.double().T, rtol=1e-6, atol=1e-5)
+    assert_close(square_lengths(factors), gramian(factors).diagonal())
+    (found,) = weighted_sum(weights, factors)
+    assert_close(found.flatten(), torch.tensor(weights) @ rows_TN, rtol=1e-5, atol=1e-5)
 
 
 def test_a_conflict_at_the_activation_may_be_agreement_at_the_embedding() -> None:

@@ -1,17 +1,25 @@
 """A step through the cut is the explicit way bit for bit, on real architectures and fused tables: a leaf copy for each task of what they share, a
-backward for each task, the aggregator, one backward into the tables."""
+backward for each task, the aggregator, one backward into the tables.
 
+Where gates are one linear layer on a tensor that all tasks share, the leaf is what that layer gives instead, and the gradient at the tensor itself is
+that of the leaf times the layer's rows of the task. That this is the gradient there, up to rounding, is what `test_factored_gradients` asserts.
+"""
+
+from itertools import pairwise
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from mtrec.objective.cut import Factored, Gradients
 from mtrec.objective.seeded import generator_of
 
 ARCHITECTURES = {
     "mmoe": "{kind: mmoe, num_experts: 3, expert_hidden: [8, 6]}",
     "ple": "{kind: ple, expert_hidden: [[8], [6]]}",
+    "cgc": "{kind: ple, expert_hidden: [8, 6], gate: {kind: top_k, k: 2}}",
+    "adatt": "{kind: adatt, expert_hidden: [8, 6]}",
     "home": "{kind: home, expert_width: 8}",
 }
 WEIGHTINGS = {
@@ -48,8 +56,16 @@ class Built:
         ranker: Any = self.model.ranker
         architecture, objective, tasks = ranker.architecture, self.objective, range(3)
         shared = architecture.shared(ranker.encode(self.model.embed(self.batch)))
-        leaves = [[part.detach().requires_grad_() for part in shared] for _ in tasks]
-        logits_BT = ranker.towers(torch.stack([architecture.task_output(leaves[task], task) for task in tasks], dim=1))
+        gates = architecture.linear_gates(shared) if hasattr(architecture, "linear_gates") else None
+        if gates is None:
+            leaves = [[part.detach().requires_grad_() for part in shared] for _ in tasks]
+            z = [architecture.task_output(leaves[task], task) for task in tasks]
+        else:
+            edge_logits_BG, rows = gates.edge_logits(shared[1].detach()), [slice(*bounds) for bounds in pairwise(gates.first_edge)]
+            leaves = [[shared[0].detach().requires_grad_(), edge_logits_BG[:, rows[task]].detach().requires_grad_()] for task in tasks]
+            mixture_BTE = gates.of_edges(torch.cat([own_logits for _, own_logits in leaves], dim=1))
+            z = [architecture.layer._combine(mixture_BTE, leaves[task][0], 0, 3)[:, task] for task in tasks]
+        logits_BT = ranker.towers(torch.stack(z, dim=1))
         losses = objective._losses(self.batch, logits_BT, self.known_T)
         weights = objective.weighting.weights(objective._signals(self.batch, logits_BT.detach(), losses, losses.mean.detach(), 0))  # type: ignore[operator]
         parts = losses.mean if weights.dim() == 1 else losses.share * losses.per_sample
@@ -63,7 +79,9 @@ class Built:
             pairs = zip(leaves[task], of_task[len(own) :], strict=True)
             found.append([torch.zeros_like(leaf) if gradient is None else gradient for leaf, gradient in pairs])
         assert objective.gradients is not None
-        combined = objective.gradients.combine(found)
+        if gates is not None:
+            edge_logits_BG.backward(torch.cat([at_logits for _, at_logits in found], dim=1))
+        combined = objective.gradients.combine(found if gates is None else factored(found, gates.weight.detach(), rows))
         learns = [place for place, part in enumerate(shared) if part.requires_grad]
         torch.autograd.backward([shared[place] for place in learns], [combined[place] for place in learns])
         return self._state()
@@ -72,6 +90,11 @@ class Built:
         dense = {f"gradient/{name}": each.grad for name, each in self.model.ranker.named_parameters() if each.grad is not None}
         tables = {**self.model.embeddings.tables(), **self.model.embeddings.optimizer_state()}
         return {name: value.clone() for name, value in {**dense, **dict(self.model.ranker.named_buffers()), **tables}.items()}
+
+
+def factored(found: list[list[Tensor]], weight_GD: Tensor, rows: list[slice]) -> Gradients:
+    """The gradient at what gates read, in place of that at their logits."""
+    return [[at_experts, Factored(at_logits, weight_GD[own], torch.float32)] for (at_experts, at_logits), own in zip(found, rows, strict=True)]
 
 
 def assert_same(tiny: Any, *overrides: str) -> None:

@@ -10,7 +10,7 @@ from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from mtrec.model.nn.fusion import SOFTMAX, FusionLayer
-from mtrec.model.nn.gate import num_gate_parameters
+from mtrec.model.nn.gate import Gates, num_gate_parameters
 from mtrec.model.nn.mlp import num_mlp_parameters
 from mtrec.model.nn.stack import FusionStack, Levels, check_num_units
 from mtrec.schema import GatePart, Strict
@@ -100,6 +100,9 @@ class MMoE(FusionStack):
     def task_output(self, shared: list[Tensor], task: int) -> Tensor:
         own = shared if self.num_inputs == 1 else [part[task :: self.num_tasks] for part in shared]
         return super().task_output(own, task)
+
+    def linear_gates(self, shared: list[Tensor]) -> Gates | None:
+        return super().linear_gates(shared) if self.num_inputs == 1 else None
 
     @staticmethod
     def num_parameters(width: int, num_units: int, num_tasks: int, config: Config, num_extra: int = 0) -> int:

@@ -4,7 +4,7 @@ Shapes: B rows, D width, U input units, E experts, H expert output width, R outp
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -141,13 +141,26 @@ class FusionLayer(nn.Module):
             mixture_B1E = self.mean_RE[row].expand(experts_BEH.shape[0], 1, self.num_experts)
         return self._combine(mixture_B1E, experts_BEH, row, row + 1).squeeze(1)
 
+    def mix_apart(self, experts: list[Tensor], logits_BG: Tensor) -> Tensor:
+        """What `mix` gives, from the gates' `edge_logits`, with the gradients apart; not where any stops, nor for the script.
+
+        Args:
+            experts: F for each output unit, the same in all: to each comes the gradient of its own unit alone.
+        """
+        assert isinstance(self.gates, Gates) and not self.stops
+        mixture_BRE = self._with_residual(self.gates.of_edges(logits_BG), 0, self.num_rows)
+        z_BRH: Tensor = _WeightedApart.apply(mixture_BRE.to(experts[0].dtype), *experts)  # type: ignore[no-untyped-call]
+        return z_BRH
+
+    def _with_residual(self, mixture: Tensor, start: int, stop: int) -> Tensor:
+        """A + C of the output units from start up to stop, given their A."""
+        if self.residual is not None:
+            return mixture + functional.pad(self.residual, [0, 1])[self.residual_index_RE[start:stop]]
+        return mixture + self.native_RE[start:stop] if self.residual_kind == "one" else mixture
+
     def _combine(self, mixture: Tensor, experts_BEH: Tensor, start: int, stop: int) -> Tensor:
         """(A + C) F of the output units from start up to stop, given their A."""
-        if self.residual is not None:
-            mixture = mixture + functional.pad(self.residual, [0, 1])[self.residual_index_RE[start:stop]]
-        elif self.residual_kind == "one":
-            mixture = mixture + self.native_RE[start:stop]
-        mixture = mixture.to(experts_BEH.dtype)
+        mixture = self._with_residual(mixture, start, stop).to(experts_BEH.dtype)
         if not self.stops:
             return _weighted(mixture, experts_BEH)
         taught = mixture.masked_fill(self.stop_RE[start:stop], 0.0)
@@ -157,6 +170,21 @@ class FusionLayer(nn.Module):
 def _weighted(mixture: Tensor, experts_BEH: Tensor) -> Tensor:
     """A F [B, R, H]; of a single row the gradient is an outer product, which matrix products are slow at."""
     return (mixture.transpose(1, 2) * experts_BEH).sum(1, keepdim=True) if mixture.shape[1] == 1 else torch.bmm(mixture, experts_BEH)
+
+
+class _WeightedApart(torch.autograd.Function):
+    """A F [B, R, H], where each row of A reads a tensor of its own, all of which hold F."""
+
+    @staticmethod
+    def forward(ctx: Any, mixture_BRE: Tensor, *experts: Tensor) -> Tensor:
+        ctx.save_for_backward(mixture_BRE, experts[0])
+        return torch.bmm(mixture_BRE, experts[0])
+
+    @staticmethod
+    def backward(ctx: Any, z_BRH: Tensor) -> tuple[Tensor, ...]:
+        mixture_BRE, experts_BEH = ctx.saved_tensors
+        own = [weight_BE.unsqueeze(2) * z_BH.unsqueeze(1) for weight_BE, z_BH in zip(mixture_BRE.unbind(1), z_BRH.unbind(1), strict=True)]
+        return torch.bmm(z_BRH, experts_BEH.transpose(1, 2)), *own
 
 
 def _check(num_units: int, expert_unit: Sequence[int], output_unit: Sequence[int], visibility: Tensor) -> None:

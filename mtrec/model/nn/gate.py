@@ -80,13 +80,19 @@ class Gates(nn.Module):
 
     def logits(self, x: Tensor) -> Tensor:
         """[B, R, E]"""
-        logits_BG = self._edge_logits(x)
+        return self._spread(self.edge_logits(x))
+
+    def of_edges(self, logits_BG: Tensor) -> Tensor:
+        """What `forward` gives, from `edge_logits`."""
+        return self.weigh(self._spread(logits_BG), 0, self.num_rows)
+
+    def _spread(self, logits_BG: Tensor) -> Tensor:
         if not self.is_full:
             logits_BG = functional.pad(logits_BG, [0, 1], value=float("-inf")).index_select(1, self.edge_of_RE.flatten())
-        return logits_BG.view(x.shape[0], self.num_rows, self.num_experts)
+        return logits_BG.view(logits_BG.shape[0], self.num_rows, self.num_experts)
 
-    def _edge_logits(self, x: Tensor) -> Tensor:
-        """[B, G]"""
+    def edge_logits(self, x: Tensor) -> Tensor:
+        """The logits of the open edges, [B, G]; those of output unit r from `first_edge[r]` on."""
         source = self.source
         if self.has_hidden:
             x = x if x.dim() == 2 else x[:, self.source].transpose(0, 1)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mtrec.errors import ConfigError
 from mtrec.model.nn.fusion import FusionLayer
+from mtrec.model.nn.gate import Gates
 
 __all__ = ["FusionStack", "Levels", "check_num_units"]
 
@@ -72,6 +73,15 @@ class FusionStack(nn.Module):
     def task_output(self, shared: list[Tensor], task: int) -> Tensor:
         """z of one task, [B, H], computed alone; not for the script."""
         return self.layer.mix_row(shared[0], shared[-1], task)
+
+    def linear_gates(self, shared: list[Tensor]) -> Gates | None:
+        """The gates of the tasks, if they are one linear layer that reads `shared[1]`, [B, D]: then there is `tasks_apart`."""
+        gates = self.layer.gates
+        return gates if isinstance(gates, Gates) and not gates.has_hidden and shared[1].dim() == 2 and not self.layer.stops else None
+
+    def tasks_apart(self, experts: list[Tensor], logits_BG: Tensor) -> Tensor:
+        """What `tasks` gives, [B, T, H], from the gates' `edge_logits` and a copy of the experts' output for each task; not for the script."""
+        return self.layer.mix_apart(experts, logits_BG)
 
     def last_shared_layer(self) -> nn.Module:
         """The last layer whose output `shared` gives."""

@@ -104,6 +104,26 @@ def test_one_output_unit_alone_is_a_row_of_all(name: str) -> None:
         assert_close(layer.mix_row(experts_BEH, x, row), z_BRH[:, row], rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", [name for name, spec in LAYERS.items() if spec.get("gate", True) and "stop_gradient" not in spec])
+def test_gradients_apart_are_those_of_one_output_unit(name: str) -> None:
+    layer, x = make(name).double(), inputs(name).double()
+    experts = [layer.experts(x).detach().requires_grad_() for _ in range(layer.num_rows)]
+    z_BRH = layer.mix_apart(experts, layer.gates.edge_logits(x))
+    assert_close(z_BRH, layer(x), rtol=1e-12, atol=1e-12)
+    toward_BRH = torch.randn_like(z_BRH)
+    (z_BRH * toward_BRH).sum().backward()
+    found = {parameter: gradient.grad.clone() for parameter, gradient in layer.named_parameters() if gradient.grad is not None}
+    assert found
+    layer.zero_grad()
+    alone = experts[0].detach().requires_grad_()
+    for row, own in enumerate(experts):
+        (layer.mix(alone, x)[:, row] * toward_BRH[:, row]).sum().backward()
+        assert_close(own.grad, alone.grad, rtol=1e-12, atol=1e-12)
+        alone.grad = None
+    for parameter, gradient in found.items():
+        assert_close(gradient, layer.get_parameter(parameter).grad, rtol=1e-12, atol=1e-12)
+
+
 def test_gates_may_read_another_input_than_experts() -> None:
     layer, x, gate_x = make("mmoe", gate_width=7), torch.randn(B, D), torch.randn(B, 7)
     z_BRH = layer(x, gate_x)

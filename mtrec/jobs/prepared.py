@@ -14,12 +14,13 @@ def prepared_to_judge(config: Config, path: str) -> Prepared:
     The same log and the same sections give the same rows and the same encoding, so the weights fit both.
 
     Raises:
-        BundleError: if columns are lacking and the log has changed.
+        BundleError: if columns are lacking and the log gives other rows: it has changed, or a warm backtest trained on some rows of it.
     """
     trained_on = Prepared(path)
     if not (lacking := config.columns_of_groups() - set(trained_on.kept)):
         return trained_on
     if (again := prepare(config)).digest == trained_on.digest:
         return again
-    what = f"The log has changed, and what was prepared of it lacks {', '.join(sorted(lacking))}"
-    raise BundleError(what, where=path, do="Put the log back as it was, or leave `evaluation` as it was.")
+    what = f"What was prepared lacks {', '.join(sorted(lacking))}, and the log gives other rows than these"
+    do = "Put the log back as it was, or leave `evaluation` as it was; days of a warm backtest are judged by `mtrec backtest --warm`."
+    raise BundleError(what, where=path, do=do)

@@ -189,7 +189,7 @@ def test_a_log_that_changed_cannot_lend_further_columns(trained: Any, loaded: An
 
     config = loaded.config.model_copy(update={"evaluation": loaded.config.evaluation.model_copy(update={"slices": ["kind", "user"]})})
     monkeypatch.setattr(module, "prepare", lambda config: SimpleNamespace(digest="other"))
-    with pytest.raises(BundleError, match=r"The log has changed.* lacks kind \("):
+    with pytest.raises(BundleError, match=r"What was prepared lacks kind, and the log gives other rows than these \("):
         module.prepared_to_judge(config, str(loaded.prepared.path))
     same = module.prepared_to_judge(loaded.config, str(loaded.prepared.path))
     assert same.path == loaded.prepared.path

@@ -271,7 +271,8 @@ class Trainer:
         load_judged_weights(self.model, checkpoint.load(self.best_checkpoint))
 
     def _averaged(self) -> dict[str, Tensor]:
-        live: dict[str, Tensor] = {f"dense/{name}": parameter for name, parameter in self.model.ranker.named_parameters()}
+        # Running statistics too: those of the live weights do not fit averaged ones.
+        live: dict[str, Tensor] = {f"dense/{name}": value for name, value in self.model.ranker.state_dict().items() if value.is_floating_point()}
         if self.config.ema is not None and self.config.ema.tables:
             live |= {f"tables/{name}": table for name, table in self.model.embeddings.tables().items()}
         return live

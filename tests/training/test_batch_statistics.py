@@ -1,10 +1,11 @@
-"""Running statistics of batch normalisation: kept in checkpoints, so that a broken run ends like a whole one; used where scores are judged."""
+"""Running statistics of batch normalisation: kept in checkpoints, so that a broken run ends like a whole one; averaged as weights are."""
 
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.testing import assert_close
 
 HOME = (
     "model.architecture={kind: home, expert_width: 8, num_meta_shared: 1, num_meta_category: 1, num_shared: 1, num_category: 1, lora_rank: 2}",
@@ -28,22 +29,30 @@ def test_a_broken_run_ends_like_a_whole_one(tiny: Any, whole: Any) -> None:
     assert tiny.state("broken-home") == tiny.state("whole-home")
 
 
-def test_running_statistics_are_kept_and_stand_beside_the_averaged_weights(whole: Any) -> None:
+def test_running_statistics_are_judged_as_they_are_averaged(tiny: Any, whole: Any) -> None:
+    """Those of the live weights do not fit averaged ones."""
     from mtrec.jobs.load import load_run
     from mtrec.training import checkpoint
 
-    loaded = load_run(whole.path)
     best = checkpoint.load(checkpoint.latest(whole.checkpoints)).state["best_step"]
-    folder = checkpoint.step_path(whole.checkpoints, best)
-    dense, average = load_file(folder / "dense-00000.safetensors"), load_file(folder / "average-00000.safetensors")
+    average = load_file(checkpoint.step_path(whole.checkpoints, best) / "average-00000.safetensors")
+    loaded = load_run(whole.path)
     state = loaded.model.ranker.state_dict()
-    names = [name for name in state if name.endswith(("norm.mean", "norm.variance"))]
-    assert len(names) == 6
-    for name in names:
-        assert torch.equal(state[name], dense[name]) and f"dense/{name}" not in average
-        assert not torch.equal(state[name], torch.full_like(state[name], float(name.endswith("variance"))))
-    weight = next(name for name in state if name.endswith("norm.weight"))
-    assert torch.equal(state[weight], average[f"dense/{weight}"])
+    statistics = [name for name in state if name.endswith(("norm.mean", "norm.variance"))]
+    assert len(statistics) == 6 and average.keys() == {f"dense/{name}" for name in state if state[name].is_floating_point()}
+    assert all(torch.equal(value, state[name.removeprefix("dense/")]) for name, value in average.items())
+
+    assert loaded.config.training.ema is not None
+    decay = loaded.config.training.ema.decay
+    tiny.train("steps-home", *HOME, "training.checkpoints.every_steps=1", stop_at=3)
+    folder = tiny.folder / "runs" / "steps-home" / "checkpoints"
+    found = [checkpoint.load(checkpoint.step_path(folder, step)).tensors for step in (1, 2, 3)]
+    for name in statistics:
+        expected = torch.full_like(state[name], float(name.endswith("variance")))
+        for tensors in found:
+            expected = decay * expected + (1 - decay) * tensors["dense"][name]
+            assert_close(tensors["average"][f"dense/{name}"], expected, rtol=1e-5, atol=1e-7)
+            assert not torch.equal(tensors["average"][f"dense/{name}"], tensors["dense"][name])
 
 
 def test_categories_decide_the_groups(whole: Any) -> None:

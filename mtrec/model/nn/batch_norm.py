@@ -24,8 +24,8 @@ class BatchNorm(nn.Module):
     Of several ranks, each normalises its rows by their own statistics, while the running ones follow those of all ranks' rows together, and so
     stay equal on all ranks. All ranks must call it equally often.
 
-    The running statistics are buffers: they are kept in checkpoints. Averaged weights are judged with them as they are, for they are
-    averages already, over some ten steps.
+    The running statistics are buffers: they are kept in checkpoints, and averaged where weights are: those of the last ten steps do not fit
+    weights that are averaged over more.
 
     Parameters: 2 C. Source: Ioffe and Szegedy, Batch Normalization, ICML 2015.
     """

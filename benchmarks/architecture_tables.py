@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-__all__ = ["Log", "Result", "chosen_rate", "falling", "table"]
+__all__ = ["Log", "Result", "chosen_rate", "cost_of_unrelated", "table"]
 
 BASES = ("mmoe", "shared_bottom")
 
@@ -90,15 +90,16 @@ def table(results: Sequence[Result], log: Log, seeds: Sequence[int], rows: Seque
     return "\n".join([f"## {log.name}", "", f"{len(seeds)} seeds. {mean_of}{_wins(finished, log)}", "", *lines, ""])
 
 
-def falling(results: Sequence[Result], related: Log, unrelated: Log, rows: Sequence[str]) -> str:
+def cost_of_unrelated(results: Sequence[Result], related: Log, unrelated: Log, seed: int, rows: Sequence[str]) -> str:
     """The section of what it costs each architecture that the tasks are no longer related, by all seeds that both logs have.
 
     Args:
+        seed: the learning rate is chosen with it.
         rows: the architectures in the order of their lines.
     """
     costs: dict[str, dict[int, float]] = {}
     for row in rows:
-        on = [_by_seed([each for each in results if (each.log, each.row) == (log.name, row)], log, 0) for log in (related, unrelated)]
+        on = [_by_seed([each for each in results if (each.log, each.row) == (log.name, row)], log, seed) for log in (related, unrelated)]
         costs[row] = {seed: unrelated.mean(on[1][seed].test) - related.mean(on[0][seed].test) for seed in sorted(on[0].keys() & on[1].keys())}
     base = costs.get(BASES[0], {})
     heads = ["architecture", "seeds", f"mean {related.metric}, {unrelated.name} less {related.name}", f"beyond {BASES[0]}'s"]

@@ -28,7 +28,7 @@ import yaml
 from benchmarks.architecture_configs import FOLDER as CONFIGS
 from benchmarks.architecture_configs import ROWS as MODELS
 from benchmarks.architecture_configs import SETS, committed, config_of, num_dense, rows_of
-from benchmarks.architecture_tables import Log, Result, chosen_rate, falling, table
+from benchmarks.architecture_tables import Log, Result, chosen_rate, cost_of_unrelated, table
 from benchmarks.machine import describe
 from mtrec.config import Config, parse
 from mtrec.data.synthetic_sine import Sine
@@ -183,7 +183,7 @@ def write_tables(seeds: list[int]) -> None:
     results = kept(logs)
     sections = [table(results, log, seeds, rows_of(log.config)) for log in logs if any(result.log == log.name for result in results)]
     related, unrelated = LOGS["sine"][:2]
-    sections.append(falling(results, related, unrelated, rows_of(related.config)))
+    sections.append(cost_of_unrelated(results, related, unrelated, seeds[0], rows_of(related.config)))
     TABLES.write_text("\n".join(["# Architectures with as many dense parameters", "", f"{describe()}. {ABOUT}", "", *sections]), encoding="utf-8")
 
 

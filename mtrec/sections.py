@@ -193,7 +193,8 @@ class Schedule(Strict):
 
 
 class Ema(Strict):
-    """Averaged weights, used for validation, evaluation and export: average = decay * average + (1 - decay) * weight after each step.
+    """Averaged weights, used for validation, evaluation and export: average = decay * average + (1 - decay) * weight after each step. Running
+    statistics of batch normalisation and the balance of gates are averaged too.
 
     `tables` averages the embedding tables too: a full pass over them each step, affordable while they are small.
     """

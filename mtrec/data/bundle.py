@@ -47,6 +47,7 @@ class Prepared:
         self.num_numbers = len(self.number_names)
         self.rows: dict[str, int] = meta["rows"]
         self.facts: dict[str, dict[str, dict[str, float]]] = meta["tasks"]
+        self.is_part = "own_tasks" in meta  # Some rows of a log that was prepared whole.
         self.own_facts: dict[str, dict[str, dict[str, Any]]] = meta.get("own_tasks", self.facts)
         self.sampling: dict[str, Any] | None = meta["sampling"]
         self.types: dict[str, str] = dict(meta["types"])  # Pairs: globs take columns in the order of the log.

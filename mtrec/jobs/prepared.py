@@ -19,7 +19,7 @@ def prepared_to_judge(config: Config, path: str) -> Prepared:
     trained_on = Prepared(path)
     if not (lacking := config.columns_of_groups() - set(trained_on.kept)):
         return trained_on
-    if (again := prepare(config)).digest == trained_on.digest:
+    if not trained_on.is_part and (again := prepare(config)).digest == trained_on.digest:
         return again
     what = f"What was prepared lacks {', '.join(sorted(lacking))}, and the log gives other rows than these"
     do = "Put the log back as it was, or leave `evaluation` as it was; days of a warm backtest are judged by `mtrec backtest --warm`."

@@ -23,7 +23,8 @@ def copy_into(live: dict[str, Tensor], saved: dict[str, Tensor], what: str) -> N
     if names:
         listed = "; ".join(f"{name} is saved as {_form(saved.get(name))}, the model has {_form(live.get(name))}" for name in names[:8])
         more = f"; and {len(names) - 8} more" if len(names) > 8 else ""
-        raise BundleError(f"The checkpoint belongs to another model: {listed}{more}", where=what, do="Use the configuration it was trained with.")
+        do = "Use the configuration and the version that it was trained with, or train anew."
+        raise BundleError(f"The checkpoint belongs to another model: {listed}{more}", where=what, do=do)
     with torch.no_grad():
         for name, tensor in live.items():
             tensor.copy_(saved[name])

@@ -63,7 +63,7 @@ class Trainer:
         self.config, self.judge, self.log, self.on_step = config, judge, log, on_step
         self.checkpoints, self.meta = checkpoints, meta
         self.dense = DenseStep(objective.ranker, config.optimizers.dense)
-        self.average = AveragedWeights(self._averaged(), config.ema.decay) if config.ema is not None else None
+        self.average = AveragedWeights(self._weights(), config.ema.decay, self._statistics()) if config.ema is not None else None
         self.best = BestEpoch(config.early_stopping)
         self.after_step: list[Any] = [module for module in model.ranker.modules() if hasattr(module, "after_step")]
         self.background = Background()
@@ -148,7 +148,7 @@ class Trainer:
         for module in self.after_step:
             module.after_step()
         if self.average is not None:
-            self.average.update()
+            self.average.update(step)
         self.count(batch)
         self.loss_sum_T += loss.mean_T.double()
         self.loss_count_T += loss.losses.present
@@ -270,12 +270,16 @@ class Trainer:
         """Put the judged weights of the best epoch into the model."""
         load_judged_weights(self.model, checkpoint.load(self.best_checkpoint))
 
-    def _averaged(self) -> dict[str, Tensor]:
-        # Running statistics too: those of the live weights do not fit averaged ones.
-        live: dict[str, Tensor] = {f"dense/{name}": value for name, value in self.model.ranker.state_dict().items() if value.is_floating_point()}
+    def _weights(self) -> dict[str, Tensor]:
+        live: dict[str, Tensor] = {f"dense/{name}": parameter for name, parameter in self.model.ranker.named_parameters()}
         if self.config.ema is not None and self.config.ema.tables:
             live |= {f"tables/{name}": table for name, table in self.model.embeddings.tables().items()}
         return live
+
+    def _statistics(self) -> dict[str, Tensor]:
+        """Of batch normalisation, and the balance of gates."""
+        kept, weights = self.model.ranker.state_dict(), dict(self.model.ranker.named_parameters())
+        return {f"dense/{name}": value for name, value in kept.items() if name not in weights and value.is_floating_point()}
 
     def _log_losses(self) -> None:
         seen = self.loss_count_T > 0

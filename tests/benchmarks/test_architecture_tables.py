@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from benchmarks.architecture_tables import Log, Result, chosen_rate, falling, table
+from benchmarks.architecture_tables import Log, Result, chosen_rate, cost_of_unrelated, table
 
 LOG = Log("demo", "complete_journey", "data/log", ("buy", "multi"), "auc")
 
@@ -69,9 +69,9 @@ def test_what_it_costs_that_tasks_are_not_related() -> None:
         for (row, correlation), values in losses.items()
         for seed, value in enumerate(values)
     ]
-    text = falling(results, related, unrelated, ["shared_bottom", "mmoe", "ple"])
+    text = cost_of_unrelated(results, related, unrelated, 0, ["shared_bottom", "mmoe", "ple"])
     # Costs of mmoe .1, 0, 0; of shared bottom, by the two seeds that both logs have, .2 and .3, which is .1 and .3 beyond mmoe's.
     own, beyond = (12.7062 * math.sqrt(spread) / math.sqrt(2) for spread in (0.005, 0.02))
     assert cells(text, "shared_bottom") == ["shared_bottom", "2", f"+0.2500 ± {own:.4f}", f"+0.2000 ± {beyond:.4f}"]
     assert cells(text, "mmoe") == ["mmoe", "3", f"+0.0333 ± {4.3027 * 0.1 / 3:.4f}", ""]
-    assert "ple" not in text and falling([], related, unrelated, ["mmoe"]) == ""
+    assert "ple" not in text and cost_of_unrelated([], related, unrelated, 0, ["mmoe"]) == ""

@@ -26,6 +26,8 @@ WEIGHTS = [0.5, -2.0, 3.0]
 ARCHITECTURES: dict[str, dict[str, Any]] = {
     "mmoe": {"num_experts": 4, "expert_hidden": [8, 6]},
     "mmoe, two levels": {"num_experts": 4, "expert_hidden": [[8], [6]]},
+    "mmoe, gates on the level": {"num_experts": 4, "expert_hidden": [[8], [6]], "gate_input": "level"},
+    "mmoe, gate features": {"num_experts": 4, "expert_hidden": [8, 6]},
     "ple": {"expert_hidden": [8, 6]},
     "adatt": {"expert_hidden": [8, 6]},
 }
@@ -62,11 +64,12 @@ class Case:
     ) -> None:
         part, config = registry.part("architectures", name.partition(",")[0])
         torch.manual_seed(5)
-        self.architecture: Any = part(D, 1, T, config(**ARCHITECTURES[name], gate=GATES[gate])).to(dtype)
+        num_extra = 2 if name.endswith("gate features") else 0
+        self.architecture: Any = part(D, 1, T, config(**ARCHITECTURES[name], gate=GATES[gate]), num_extra=num_extra).to(dtype)
         # In reduced precision without a layer whose units a rounding could switch off.
         self.towers = Towers(self.architecture.output_width, T, [] if reduced else [5]).to(dtype)
         self.precision = torch.autocast("cpu", torch.bfloat16, enabled=reduced)
-        self.x_BD = torch.randn(B, D, dtype=dtype).requires_grad_(learns)
+        self.x_BD = torch.randn(B, D + num_extra, dtype=dtype).requires_grad_(learns)
         self.labels_BT, self.absent = (torch.rand(B, T) < 0.4).to(dtype), absent
         self.ranker: Any = SimpleNamespace(architecture=self.architecture, towers=self.towers, encode=lambda features: features)
 
@@ -173,9 +176,9 @@ def test_what_gates_read_does_not_come_from_the_last_layer(name: str) -> None:
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_factors_in_reduced_precision(name: str) -> None:
     found, expected = Case(name, reduced=True).factored(), Case(name, reduced=True).dense()
-    assert found.rows_TN.dtype == found.combined_N.dtype == torch.float32
-    assert_near(found.rows_TN, expected.rows_TN, 0.01)
-    assert_near(found.combined_N, expected.combined_N, 0.01)
+    assert found.rows_TN.dtype == found.combined_N.dtype == expected.rows_TN.dtype
+    assert_near(found.rows_TN.float(), expected.rows_TN.float(), 0.01)
+    assert_near(found.combined_N.float(), expected.combined_N.float(), 0.01)
     assert float((found.gramian_TT - expected.gramian_TT).abs().max()) <= 0.01 * float(expected.gramian_TT.max())
 
 

@@ -28,6 +28,14 @@ def test_the_balance_moves_after_each_step(tiny: Any, run: Any) -> None:
         assert torch.allclose(balance_RE.sum(dim=1), torch.zeros(len(balance_RE)), atol=1e-5)
 
 
+def test_the_balance_is_judged_as_it_is_averaged(tiny: Any, run: Any) -> None:
+    state = tiny.state("top-k")
+    dense, average = load(state["dense-00000.safetensors"]), load(state["average-00000.safetensors"])
+    assert average.keys() == {f"dense/{name}" for name, value in dense.items() if value.is_floating_point()}
+    balances = [name for name in dense if name.endswith("balance_RE")]
+    assert len(balances) == 2 and all((dense[name] - average[f"dense/{name}"]).abs().max() > 0 for name in balances)
+
+
 def test_stopped_and_gone_on_it_ends_bit_for_bit_equal(tiny: Any, run: Any) -> None:
     tiny.train_and_resume("top-k", *OVERRIDES)  # The first half of which is there.
 

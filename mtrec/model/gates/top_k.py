@@ -47,9 +47,9 @@ class TopK(Gates):
     who is chosen and never enters the weight. Taking out the mean changes no choice and keeps c from drifting. Experts are computed for all
     rows and weighed by 0: at the sizes of rankers that is no slower than gathering rows, and nothing has a shape that depends on data.
 
-    Parameters: as softmax gates; `balance_RE` (c) is a buffer and part of the state. Between equal scores the choice is torch's.
-    Source: Wang et al., Auxiliary-Loss-Free Load Balancing Strategy for Mixture-of-Experts, 2024 (arXiv 2408.15664), for language models, with
-    one router; here one for each output unit.
+    Parameters: as softmax gates; `balance_RE` (c) is a buffer, part of the state, and averaged where weights are. Between equal scores the
+    choice is torch's. Source: Wang et al., Auxiliary-Loss-Free Load Balancing Strategy for Mixture-of-Experts, 2024 (arXiv 2408.15664), for
+    language models, with one router; here one for each output unit.
 
     Raises:
         ConfigError: if an output unit sees fewer than k experts.

@@ -25,7 +25,7 @@ class BatchNorm(nn.Module):
     stay equal on all ranks. All ranks must call it equally often.
 
     The running statistics are buffers: they are kept in checkpoints, and averaged where weights are: those of the last ten steps do not fit
-    weights that are averaged over more.
+    weights that are averages over more.
 
     Parameters: 2 C. Source: Ioffe and Szegedy, Batch Normalization, ICML 2015.
     """

@@ -36,6 +36,8 @@ class Gates(nn.Module):
     minus infinity, and its weight has to be exactly 0. Parameters exist for open edges only, unit after unit in `weight` [G, d] and `bias` [G]:
     a closed edge has none that never learn. R P(D, hidden) + (d + 1) G of them, where d is hidden[-1], or D.
 
+    A subclass says how by `weigh` alone: training with gradients apart takes logits from `edge_logits`.
+
     Args:
         width: D.
         source: the input unit that each output unit's gate reads, [R].

@@ -102,11 +102,13 @@ def test_tables_go_where_the_fewest_rows_lie() -> None:
     assert placement({"a": 5}, 3) == {"a": 0} and placement({}, 2) == {}
 
 
+@pytest.mark.slow
 def test_the_process_group_of_the_caller_is_used_and_no_warning_is_raised() -> None:
     done = run(LOOK_UP + OF_THE_CALLER, "-W", "error")
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", [LOOK_UP + TWO_RANKS, BY_POSITION], ids=["pooled", "by position"])
 def test_a_rank_without_rows_takes_part_in_the_look_up(program: str, tmp_path: Path) -> None:
     file = tmp_path / "program.py"

@@ -64,6 +64,7 @@ def rejections(a: JudgedRows, b: JudgedRows, names: list[str]) -> dict[str, int]
     return rejected
 
 
+@pytest.mark.slow
 def test_the_level_holds_under_the_null() -> None:
     a, b = (each._replace(groups=None, sessions=None) for each in (rows(0, 0.7, 150), rows(1, 0.7, 150)))
     found = rejections(a, b, ["auc", "logloss", "predicted_over_actual"])

@@ -82,6 +82,7 @@ json.dump(found, sys.stdout)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/net/tcp").exists(), reason="this system does not say which sockets are open")
 def test_nothing_listens_but_for_gloo_on_the_loopback() -> None:
     """Native code too: gloo, with which torchrec works, opens a socket of its own even in a process alone."""

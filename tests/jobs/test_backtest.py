@@ -43,6 +43,7 @@ def config(values: dict[str, Any], **sections: Any) -> Any:
     return parse({**values, **sections})
 
 
+@pytest.mark.slow
 def test_two_days_with_a_kill_between_them(values: Any) -> None:
     from mtrec.jobs.backtest import backtest
     from mtrec.jobs.evaluate import evaluate_run
@@ -136,6 +137,7 @@ def test_warm_days_go_on_from_the_day_before(values: Any, monkeypatch: pytest.Mo
         prepared_to_judge(other, str(second.prepared.path))
 
 
+@pytest.mark.slow
 def test_a_warm_backtest_goes_on_after_a_kill(values: Any) -> None:
     from mtrec.jobs.backtest import backtest
 

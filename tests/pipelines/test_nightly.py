@@ -72,6 +72,7 @@ def nights(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Nights:
     return Nights(tiny, tmp_path_factory.mktemp("nights"))
 
 
+@pytest.mark.slow
 def test_nights_one_after_the_other(nights: Nights, capsys: pytest.CaptureFixture[str]) -> None:
     assert nights.night(DAYS[2]) == 0 and nights.pointer()["day"] == DAYS[2]
 

@@ -158,6 +158,7 @@ def unbroken(tiny: Any) -> dict[str, bytes]:
     return state
 
 
+@pytest.mark.slow
 def test_sigterm_to_a_process(tiny: Any, unbroken: dict[str, bytes]) -> None:
     assert stop(tiny, "terminated", 3, signal.SIGTERM) == 143
     tiny.train("terminated", *LONG)

@@ -193,3 +193,17 @@ def test_a_log_that_changed_cannot_lend_further_columns(trained: Any, loaded: An
         module.prepared_to_judge(config, str(loaded.prepared.path))
     same = module.prepared_to_judge(loaded.config, str(loaded.prepared.path))
     assert same.path == loaded.prepared.path
+
+
+def test_some_rows_of_a_log_are_not_prepared_anew_to_be_refused(loaded: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import SimpleNamespace
+
+    from mtrec.jobs import prepared as module
+
+    config = loaded.config.model_copy(update={"evaluation": loaded.config.evaluation.model_copy(update={"slices": ["kind"]})})
+    calls: list[Any] = []
+    monkeypatch.setattr(module, "Prepared", lambda path: SimpleNamespace(kept=[], is_part=True, digest="same"))
+    monkeypatch.setattr(module, "prepare", lambda config: calls.append(config) or SimpleNamespace(digest="same"))
+    with pytest.raises(BundleError, match=r"lacks kind.* are judged by `mtrec backtest --warm`"):
+        module.prepared_to_judge(config, "a day")
+    assert not calls

@@ -185,21 +185,25 @@ def test_warm_days_are_judged_by_other_groups(values: Any) -> None:
     assert report == grouped and not again
 
 
-def test_one_model_is_held_at_a_time(values: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mtrec.jobs.backtest import backtest
-    from mtrec.jobs.days import cold_day
+@pytest.mark.parametrize("warm", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_one_model_is_held_at_a_time(values: Any, monkeypatch: pytest.MonkeyPatch, warm: bool) -> None:
+    from mtrec.jobs import backtest as job
 
     models: list[weakref.ref[Any]] = []
 
-    def spied(*arguments: Any) -> Any:
-        gc.collect()
-        assert all(model() is None for model in models)
-        loaded = cold_day(*arguments)
-        models.append(weakref.ref(loaded.model))
-        return loaded
+    def spied(day: Callable[..., Any]) -> Callable[..., Any]:
+        def opened(*arguments: Any) -> Any:
+            gc.collect()
+            assert all(model() is None for model in models)
+            loaded = day(*arguments)
+            models.append(weakref.ref(loaded.model))
+            return loaded
 
-    monkeypatch.setattr("mtrec.jobs.backtest.cold_day", spied)
-    backtest(config(values), 2)
+        return opened
+
+    for name in ("cold_day", "warm_day"):
+        monkeypatch.setattr(job, name, spied(getattr(job, name)))
+    job.backtest(config(values, run_dir=f"{values['run_dir']}-one-{warm}"), 2, warm=warm)
     assert len(models) == 2
 
 

@@ -1,11 +1,14 @@
 """Running statistics of batch normalisation: kept in checkpoints, so that a broken run ends like a whole one; averaged as weights are."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch.testing import assert_close
+
+from mtrec.errors import BundleError
 
 HOME = (
     "model.architecture={kind: home, expert_width: 8, num_meta_shared: 1, num_meta_category: 1, num_shared: 1, num_category: 1, lora_rank: 2}",
@@ -54,6 +57,23 @@ def test_running_statistics_are_judged_as_they_are_averaged(tiny: Any, whole: An
             expected = kept * expected + (1 - kept) * tensors["dense"][name]
             assert_close(tensors["average"][f"dense/{name}"], expected, rtol=1e-5, atol=1e-7)
             assert not torch.equal(tensors["average"][f"dense/{name}"], tensors["dense"][name])
+
+
+def test_a_checkpoint_without_averaged_statistics_is_refused(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as were written when only weights were averaged: going on from them would judge by statistics that nobody counted."""
+    from mtrec.training import checkpoint
+
+    load = checkpoint.load
+
+    def older(path: Path) -> checkpoint.Snapshot:
+        snapshot = load(path)
+        average = {name: value for name, value in snapshot.tensors["average"].items() if not name.endswith(("norm.mean", "norm.variance"))}
+        return snapshot._replace(tensors={**snapshot.tensors, "average": average})
+
+    tiny.train("older-home", *HOME, stop_at=3)
+    monkeypatch.setattr(checkpoint, "load", older)
+    with pytest.raises(BundleError, match=r"norm\.mean is saved as absent, the model has float32 .*\(average\)"):
+        tiny.train("older-home", *HOME)
 
 
 def test_categories_decide_the_groups(whole: Any) -> None:

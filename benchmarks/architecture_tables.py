@@ -69,13 +69,15 @@ def chosen_rate(results: Iterable[Result], log: Log) -> float:
 
 
 def table(results: Sequence[Result], log: Log, seeds: Sequence[int], rows: Sequence[str]) -> str:
-    """The section of one log: a line for each architecture all of whose seeds are there, and what shared bottom wins.
+    """The section of one log: a line for each architecture all of whose seeds are there, and what shared bottom wins; empty without such a line.
 
     Args:
         seeds: the learning rate is chosen with the first one.
         rows: the architectures in the order of their lines.
     """
     finished = {row: found for row in rows if (found := _chosen([each for each in results if (each.log, each.row) == (log.name, row)], log, seeds))}
+    if not finished:
+        return ""
     judged = list(dict.fromkeys(name for found in finished.values() for name in found[0].test if name.endswith(("/auc", "/rmse"))))
     better = "higher" if log.metric == "auc" else "lower"
     heads = ["architecture", *(name.replace("/", ", ") for name in judged), f"mean {log.metric}", *(f"against {base}" for base in BASES)]
@@ -108,7 +110,8 @@ def cost_of_unrelated(results: Sequence[Result], related: Log, unrelated: Log, s
         own, both = np.array(list(cost.values())), [cost[seed] - base[seed] for seed in cost if seed in base and row != BASES[0]]
         cells = [f"{found.mean():+.4f} ± {_half(found):.4f}" if len(found) > 1 else "" for found in (own, np.array(both))]
         lines += [_line([row, str(len(own)), *cells])] if len(own) > 1 else []
-    return "\n".join(["## What it costs that the tasks are not related", "", *lines, ""]) if len(lines) > 2 else ""
+    text = f"Runs on {unrelated.name} and {related.name} with the same seed, by all seeds that both have."
+    return "\n".join(["## What it costs that the tasks are not related", "", text, "", *lines, ""]) if len(lines) > 2 else ""
 
 
 def _chosen(results: list[Result], log: Log, seeds: Sequence[int]) -> list[Result] | None:

@@ -58,7 +58,10 @@ def test_the_rate_is_chosen_on_valid_with_the_first_seed() -> None:
 
 @pytest.mark.parametrize("results", [[], [result("mmoe", 0, 0.7)], [result("mmoe", 1, 0.7)]])
 def test_an_architecture_with_a_seed_missing_has_no_line(results: list[Result]) -> None:
-    assert "| mmoe |" not in table(results, LOG, [0, 1], ["mmoe"])
+    whole = [result("ple", seed, 0.7) for seed in (0, 1)]
+    assert "| ple |" in table([*whole, *results], LOG, [0, 1], ["mmoe", "ple"])
+    assert "| mmoe |" not in table([*whole, *results], LOG, [0, 1], ["mmoe", "ple"])
+    assert table(results, LOG, [0, 1], ["mmoe"]) == ""
 
 
 def test_what_it_costs_that_tasks_are_not_related() -> None:

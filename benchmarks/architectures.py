@@ -8,7 +8,7 @@ another log for each seed. The learning rate of the dense model is chosen on val
 one alone. A row is kept as each run ends, so that a stopped benchmark goes on; the tables are written anew after each seed. One thread.
 
 What it costs that tasks are not related is told by all seeds that are there. More of them are made by `--set sine --only shared_bottom,mmoe --seeds
-$(seq -s, 0 39)`; call it once more without arguments, and all the tables have the first three again.
+$(seq -s, 0 71)`; call it once more without arguments, and all the tables have the first three again.
 """
 
 import argparse

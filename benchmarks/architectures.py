@@ -18,7 +18,7 @@ import math
 import shutil
 import time
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -89,7 +89,6 @@ def main() -> None:
     seeds = [int(seed) for seed in arguments.seeds.split(",")]
     for log in LOGS[arguments.set] if arguments.set else []:
         for seed in seeds:
-            make_log(log, seed)
             for row in arguments.only.split(",") if arguments.only else rows_of(log.config):
                 compare(log, row, seeds[0], seed)
             write_tables(seeds)
@@ -107,6 +106,7 @@ def keep(log: Log, row: str, rate: float, seed: int) -> Result:
     for result in kept([log]):
         if (result.row, result.rate, result.seed) == (row, rate, seed):
             return result
+    make_log(log, seed)
     result = run(log, row, rate, seed)
     with ROWS.open("a", encoding="utf-8") as stream:
         stream.write(json.dumps(result._asdict()) + "\n")
@@ -173,6 +173,7 @@ def run(log: Log, row: str, rate: float, seed: int) -> Result:
     return Result(log.name, row, rate, seed, digest(log, row), valid, flat(report["tasks"]), num_epochs, epoch_seconds, seconds, found)
 
 
+@lru_cache(maxsize=1)  # The rows of one seed share its log; those of another seed lie in the same place.
 def make_log(log: Log, seed: int) -> None:
     """The logs that only this benchmark needs. What was prepared of the sines of another seed is removed, or it would fill the disk."""
     if log.config == "synthetic_sine":

@@ -74,7 +74,7 @@ def test_a_budget_that_no_width_meets_is_refused(num_parameters: Callable[[int],
 
 
 def test_the_count_is_by_hand() -> None:
-    """Shared bottom on 100 numbers: bottom 100 -> 47, two towers 47 -> 1."""
+    """Shared bottom on 100 numbers: bottom 100 -> 24, two towers 24 -> 1."""
     config: Config = parse(yaml.safe_load(config_of("synthetic_sine", "shared_bottom")))
-    (width,) = config.model.architecture.options["hidden"]
-    assert num_dense(config, SETS["synthetic_sine"]) == 101 * width + 2 * (width + 1)
+    assert config.model.architecture.options["hidden"] == [24]
+    assert num_dense(config, SETS["synthetic_sine"]) == 101 * 24 + 2 * 25

@@ -12,7 +12,7 @@ from benchmarks.architecture_tables import Log, Result
 
 @pytest.fixture
 def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What was done: `log <name> <seed>`, and `run <log> <row> <rate> <seed>`. Of two rates, the second is better on valid."""
+    """What was done: `log <name> <seed>`, before each run, and `run <log> <row> <rate> <seed>`. Of two rates, the second is better on valid."""
     done: list[str] = []
 
     def run(log: Log, row: str, rate: float, seed: int) -> Result:
@@ -32,7 +32,8 @@ def test_rates_are_tried_with_the_first_seed_and_the_best_goes_on(made: list[str
     architectures.main()
     expected = []
     for name in ("sine 1.0", "sine 0.0", "sine 0.5"):
-        expected += [f"log {name} 0", f"run {name} mmoe 0.002 0", f"run {name} mmoe 0.004 0", f"log {name} 1", f"run {name} mmoe 0.004 1"]
+        for rate, seed in (("0.002", 0), ("0.004", 0), ("0.004", 1)):
+            expected += [f"log {name} {seed}", f"run {name} mmoe {rate} {seed}"]
     assert made == expected
     assert "| mmoe | 2 | +0.0000 ± 0.0000 |" in architectures.TABLES.read_text(encoding="utf-8")
 
@@ -43,7 +44,7 @@ def test_kept_runs_are_not_made_again(made: list[str]) -> None:
     architectures.ROWS.write_text("".join(lines[:-1]), encoding="utf-8")
     made.clear()
     architectures.main()
-    assert [each for each in made if each.startswith("run")] == ["run sine 0.5 mmoe 0.004 1"]
+    assert made == ["log sine 0.5 1", "run sine 0.5 mmoe 0.004 1"]
 
 
 def test_each_seed_of_the_sines_draws_its_own_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,6 +56,9 @@ def test_each_seed_of_the_sines_draws_its_own_log(tmp_path: Path, monkeypatch: p
         stale = architectures.folder_of(log) / "prepared"
         stale.mkdir(parents=True)
         architectures.make_log(log, seed)
+        (prepared := architectures.folder_of(log) / "prepared-since").mkdir(parents=True)
+        architectures.make_log(log, seed)  # For the next row: the log is there, and so is what was prepared of it.
+        assert prepared.exists()
         found.append(pq.read_table(log.source))
         assert not stale.exists() and found[-1].num_rows == 100
     assert found[0].equals(found[2]) and not found[0]["y0"].equals(found[1]["y0"])
